@@ -1,0 +1,1 @@
+"""Speaks to the archive over HTTP; nothing else in empiarfs does."""

@@ -1,0 +1,1 @@
+"""Keeps blocks on this machine: in memory, and in the cache directory."""

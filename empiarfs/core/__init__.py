@@ -1,0 +1,1 @@
+"""Decisions without effects: no socket, disk, clock, lock or log below this package."""
