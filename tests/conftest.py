@@ -1,0 +1,142 @@
+"""What every test runs under: no unexpected warning, nothing left behind, nothing random.
+
+* A test during which a logger of empiarfs warns fails, unless it says that it expects so:
+  by the marker `expects_warnings`, or by the fixture of that name, which holds the records.
+* A run that leaves threads, sockets, child processes or mounts of its own behind fails.
+* Tests that need /dev/fuse or Apache are skipped where there is none, with the reason.
+* Examples of hypothesis are the same at each run where `CI` is set.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.support import apache, mounts, users
+
+# Two machines' worth of load on one makes any deadline of an example wrong.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_REPORT = pytest.StashKey[list[str]]()
+
+
+class _Warnings(logging.Handler):
+    """Collects what the loggers of empiarfs warn of; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._records: list[logging.LogRecord] = []  # guarded by the handler's own lock
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self._records.append(record)
+
+    def current(self) -> list[logging.LogRecord]:
+        """Return the list that grows as warnings come, until `take`."""
+        return self._records
+
+    def take(self) -> list[logging.LogRecord]:
+        """Return what came since the last time, and begin anew."""
+        self.acquire()
+        try:
+            taken, self._records = self._records, []
+        finally:
+            self.release()
+        return taken
+
+
+_warnings = _Warnings()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name our marker, and listen to the loggers."""
+    config.addinivalue_line("markers", "expects_warnings: empiarfs may log warnings in this test")
+    logging.getLogger("empiarfs").addHandler(_warnings)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what this machine can't run, and whatever talks to the real archive."""
+    problems = {
+        "fuse": users.fuse_problem(),
+        "apache": None if apache.is_installed() else "apache2 is not installed",
+        "live": None if "live" in config.option.markexpr else "needs the real archive",
+    }
+    for item in items:
+        for marker, problem in problems.items():
+            if problem and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=problem))
+
+
+@pytest.fixture
+def expects_warnings() -> list[logging.LogRecord]:
+    """Allow warnings in this test, and return the list to which they are added."""
+    return _warnings.current()
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_warning(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    records = _warnings.take()
+    marked = request.node.get_closest_marker("expects_warnings")
+    if records and not marked and "expects_warnings" not in request.fixturenames:
+        lines = [f"{record.levelname} {record.name}: {record.getMessage()}" for record in records]
+        pytest.fail("unexpected in the log:\n" + "\n".join(lines), pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if it leaves something behind."""
+    users.remove_copies()
+    left = [*_threads_left(), *_sockets_left(), *_children_left(), *mounts.leftovers()]
+    session.config.stash[_REPORT] = left
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was left behind."""
+    for line in config.stash.get(_REPORT, []):
+        terminalreporter.write_line(f"LEFT BEHIND: {line}", red=True)
+
+
+def _threads_left() -> list[str]:
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("empiarfs")]
+    return [f"thread {thread.name}" for thread in ours]
+
+
+def _sockets_left() -> list[str]:
+    gc.collect()
+    left = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = os.readlink(descriptor)
+        except OSError:
+            continue  # the one by which this directory is read
+        if target.startswith("socket:"):
+            left.append(f"descriptor {descriptor.name}: {target}")
+    return left
+
+
+def _children_left() -> list[str]:
+    """Return the children of this process, but for multiprocessing's own helpers."""
+    left = []
+    for pid, words in mounts.command_lines():
+        try:
+            state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue  # it has ended
+        line = b" ".join(words).decode(errors="replace")
+        if int(state[1]) == os.getpid() and "multiprocessing" not in line:
+            left.append(f"child process {pid}: {line}")
+    return left
