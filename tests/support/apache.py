@@ -44,6 +44,7 @@ _MODULES = (
     "filter",
     "deflate",
     "headers",
+    "status",
 )
 _TLS_MODULES = ("socache_shmcb", "ssl")
 _LOG_FIELDS = (
@@ -57,9 +58,10 @@ _LOG_FIELDS = (
     "%{User-Agent}i",
     "%r",
 )
-_MARKER_PATH = "/marker-of-the-test/"
+_STATUS_PATH = "/state-of-apache"
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 10.0
+_QUIET_DEADLINE_S = 1.0
 _POLL_S = 0.01
 
 _CONFIG = """\
@@ -101,6 +103,10 @@ Alias "{archive_path}" "{root}/"
   Options Indexes
   Require all granted
 </Directory>
+<Location "{status_path}">
+  SetHandler server-status
+</Location>
+ExtendedStatus Off
 IndexOptions FancyIndexing HTMLTable NameWidth=*
 DefaultIcon /icons/unknown.gif
 AddIcon /icons/blank.gif ^^BLANKICON^^
@@ -202,7 +208,6 @@ class ApacheServer:
             self._extra_config += "\nAddOutputFilterByType DEFLATE text/html\n"
         self.home = Path()
         self._process: subprocess.Popen[bytes] | None = None
-        self._markers = 0
 
     def __enter__(self) -> ApacheServer:
         self.home = Path(tempfile.mkdtemp(prefix="empiarfs-apache-"))
@@ -290,7 +295,7 @@ class ApacheServer:
         Requests that the client saw the end of before the call are among them.
         """
         if self.is_running:
-            self._wait_for_marker()
+            self._wait_until_quiet()
         log = self.home / "access.log"
         lines = log.read_text(errors="surrogateescape").split("\n") if log.exists() else []
         return [access for line in lines if line and (access := _parse(line)) is not None]
@@ -349,6 +354,7 @@ class ApacheServer:
             identity="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
             keep_alive_requests=self._keep_alive_requests,
             archive_path=ARCHIVE_PATH,
+            status_path=_STATUS_PATH,
             root=self.root,
             index_ignore=_INDEX_IGNORE if self._index_ignore else "",
             tls=tls,
@@ -363,25 +369,28 @@ class ApacheServer:
             if self._process is None or self._process.poll() is not None:
                 return False
             try:
-                self._ask(port, _MARKER_PATH + "ready")
+                self._ask(port)
             except OSError:
                 time.sleep(_POLL_S)
             else:
                 return True
         return False
 
-    def _wait_for_marker(self) -> None:
-        """Wait until the log shows a request of our own, and so all that ended before it."""
-        self._markers += 1
-        path = f"{_MARKER_PATH}{self._markers}"
-        self._ask(self.port, path)
-        deadline = time.monotonic() + _STOP_DEADLINE_S
-        while f" {path} ".encode() not in (self.home / "access.log").read_bytes():
-            if time.monotonic() > deadline:
-                raise RuntimeError("Apache does not write its log")
+    def _wait_until_quiet(self) -> None:
+        """Wait until no worker but the one that answers us is busy, so that all have logged.
+
+        A client sees the end of an answer a moment before Apache writes the line for it.
+        What is still being answered after a while isn't waited for.
+        """
+        deadline = time.monotonic() + _QUIET_DEADLINE_S
+        while time.monotonic() < deadline:
+            status = self._ask(self.port)
+            if b"BusyWorkers: 1\n" in status and b"ConnsAsyncWriting: 0\n" in status:
+                return
             time.sleep(_POLL_S / 10)
 
-    def _ask(self, port: int, path: str) -> None:
+    def _ask(self, port: int) -> bytes:
+        """Return what Apache says of its own state."""
         connection: http.client.HTTPConnection
         if self.certificates is None:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -389,8 +398,8 @@ class ApacheServer:
             trust = ssl.create_default_context(cafile=self.certificates.authority)
             connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trust)
         try:
-            connection.request("HEAD", path, headers={"Connection": "close"})
-            connection.getresponse().read()
+            connection.request("GET", _STATUS_PATH + "?auto", headers={"Connection": "close"})
+            return connection.getresponse().read()
         except http.client.HTTPException as exc:
             raise ConnectionError(f"not HTTP: {exc!r}") from exc
         finally:
@@ -409,7 +418,7 @@ def _parse(line: str) -> Access | None:
         raise ValueError(f"not a line of the access log: {line!r}")
     method, status, size, wanted, port, begin, end, agent, request = fields
     words = request.split(" ")
-    if len(words) < 2 or words[1].startswith(_MARKER_PATH):
+    if len(words) < 2 or words[1].startswith(_STATUS_PATH):
         return None  # "-": a connection that was closed before its request came
     return Access(
         method=method,

@@ -116,6 +116,17 @@ class Mount:
         environment = self._environment
         return run_as(self.user, command, timeout_s=timeout_s, env=environment, cwd=cwd)
 
+    def start(self, *command: str | Path) -> subprocess.Popen[bytes]:
+        """Start a program in the mount, as its user; the caller waits for its end."""
+        return subprocess.Popen(
+            [str(word) for word in command],
+            env=self._environment,
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            **identity(self.user),
+        )
+
     def mount(self) -> None:
         """Mount; an AssertionError with all output if the command fails."""
         words: list[str | Path] = ["mount", self.path, "--archive-url", self.archive_url]
