@@ -47,6 +47,7 @@ COUNTERS = (
     "listings_from_catalog",
     "stale_listings",
     "size_requests_saved",
+    "catalog_rejects",  # directories, or all of them, forgotten since they failed a check
 )
 
 

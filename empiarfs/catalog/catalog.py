@@ -1,0 +1,220 @@
+"""The catalog itself: what the rest of the program sees of this package."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from empiarfs.catalog import directories
+from empiarfs.catalog.database import CatalogFile, DamagedFileError, UnwellError
+from empiarfs.catalog.directories import Head
+from empiarfs.catalog.known import KnownDirectory, KnownRow
+from empiarfs.catalog.pages import DamagedPageError
+from empiarfs.catalog.recorder import Recorder
+from empiarfs.catalog.session import Session
+from empiarfs.catalog.writer import Writer
+from empiarfs.core.files import FileVersion
+from empiarfs.stats import Counters
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Every file of EMPIAR (3,000 entries with 7,000 each) would take some 750 MB.
+DEFAULT_LIMIT = 1024 * 1024 * 1024
+# How often a directory is read again because it was replaced while it was read.
+_READINGS = 3
+
+
+class Catalog:
+    """What is known of names, sizes and versions; survives, and is shared by processes.
+
+    No method raises because of the file or the disk: what can't be read isn't known, and
+    what can't be written is forgotten. Safe to use from several threads. Nothing is opened
+    and no thread is started before the first use.
+
+    Args:
+        file: Where it is; its directory must exist.
+        archive_url: Base URL of the archive, without credentials. A catalog of another
+            archive is set aside.
+        counters: Where damage is counted.
+        limit: Bytes that the file may take; beyond, the directories that were fetched
+            longest ago are forgotten.
+        retry_after_s: How long a file that couldn't be opened isn't tried again.
+        now: Wall-clock seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        archive_url: str,
+        counters: Counters | None = None,
+        limit: int = DEFAULT_LIMIT,
+        retry_after_s: float = 5.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._counters = counters if counters is not None else Counters()
+        self._file = CatalogFile(file, archive_url, limit)
+        self._reading = Session(self._file, retry_after_s)  # guarded by _reading_lock
+        self._reading_lock = threading.Lock()  # held for one statement at a time
+        self._writing = Session(self._file, retry_after_s)  # the writer's thread only
+        self._writer = Writer(
+            Recorder(
+                self._writing, self._file.archive_url, self._file.max_pages, self._counters, now
+            )
+        )
+        self._closed = False
+
+    @property
+    def path(self) -> Path:
+        """The file in use; another name than the one given if that has a newer format."""
+        return self._file.path
+
+    @property
+    def rebuilt(self) -> str | None:
+        """What was set aside, and why, if the catalog had to be begun anew; else None."""
+        return self._file.rebuilt
+
+    @property
+    def unwell(self) -> str | None:
+        """Why the catalog can't be used at the moment, or None."""
+        return self._reading.unwell or self._writing.unwell
+
+    def directory(self, path: str) -> KnownDirectory | None:
+        """Return what is known of a directory, or None.
+
+        Includes what was put a moment ago and isn't written yet. Takes about 4 µs a row, in
+        which other threads can run.
+        """
+        waiting = self._writer.waiting_for(path)
+        known: KnownDirectory | None = None
+        generation: int | None = None
+        if not any(work.replaces for work in waiting):
+            known, generation = self._stored(path)
+        for work in waiting:
+            if work.replaces:
+                known, generation = work.directory, work.generation
+            if known is not None and work.generation in (None, generation):
+                known = work.over(known)
+        return known
+
+    def fetched_s(self, path: str) -> float | None:
+        """Return when a directory's listing was fetched, in wall-clock seconds, or None."""
+        for work in reversed(self._writer.waiting_for(path)):
+            if work.replaces:
+                return work.directory.fetched_s if work.directory else None
+        head = self._checked(path, self._head)
+        return None if head is None else head.fetched_s
+
+    def put_directory(self, directory: KnownDirectory) -> None:
+        """Store a listing, in the background; it replaces the one before wholly.
+
+        A later listing that another process has stored meanwhile stays.
+        """
+        self._writer.put_directory(directory)
+
+    def put_versions(self, path: str, versions: Mapping[str, FileVersion | None]) -> None:
+        """Store versions of files, in the background; None forgets one.
+
+        They are kept only beside the listing that this catalog last returned or got of
+        `path`; names that it lacks are left out.
+        """
+        self._writer.put_versions(path, versions)
+
+    def forget(self, path: str) -> None:
+        """Forget a directory, in the background: the archive says that it is gone."""
+        self._writer.forget(path)
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until what was put is written; False if not all of it could be in time."""
+        return self._writer.flush(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what was put, for about `timeout_s` at most, and close the file."""
+        self._closed = True
+        self._writer.close(timeout_s)
+        with self._reading_lock:
+            self._reading.close()
+
+    def _stored(self, path: str) -> tuple[KnownDirectory | None, int | None]:
+        """Return what the file says of a directory, and the number of the listing."""
+        found = self._checked(path, self._read)
+        if found is None:
+            return None, None
+        known, generation = found
+        self._writer.note_seen(path, generation)
+        return known, generation
+
+    def _checked(self, path: str, read: Callable[[str], T | None]) -> T | None:
+        """Return `read(path)`, or None if the file can't be read or believed."""
+        if self._closed:
+            return None
+        try:
+            return read(path)
+        except DamagedPageError as exc:
+            logger.warning("catalog: %r is damaged and forgotten: %s", path, exc)
+            self._counters.add("catalog_rejects")
+            self._writer.forget_damaged(path)
+        except DamagedFileError:
+            self._counters.add("catalog_rejects")
+        except UnwellError as exc:
+            logger.debug("catalog: %s", exc)
+        return None
+
+    def _read(self, path: str) -> tuple[KnownDirectory, int] | None:
+        """Read a directory; again, if it is replaced meanwhile."""
+        missed: int | None = None
+        for _ in range(_READINGS):
+            head = self._head(path)
+            if head is None:
+                return None
+            if head.generation == missed:
+                raise DamagedPageError("rows are missing")
+            rows = self._rows(head)
+            if rows is not None:
+                known = KnownDirectory(path, head.fetched_s, rows, head.refused_count)
+                return known, head.generation
+            missed = head.generation
+        return None
+
+    def _head(self, path: str) -> Head | None:
+        with self._reading_lock, self._reading.using() as connection:
+            return directories.read_head(connection, path, self._file.archive_url)
+
+    def _rows(self, head: Head) -> tuple[KnownRow, ...] | None:
+        """Return the rows of a listing, or None if not all are there."""
+        rows: list[KnownRow] = []
+        places: list[int] = []
+        after = b""
+        while len(rows) < head.row_count:
+            with self._reading_lock, self._reading.using() as connection:
+                pages = directories.read_pages(connection, head.generation, after)
+            if not pages:
+                return None
+            for page in pages:
+                found, found_places = directories.rows_of(head.generation, page)
+                rows += found
+                places += found_places or ()
+            after = pages[-1].first
+        if len(rows) > head.row_count:
+            raise DamagedPageError("too many rows")
+        return _in_order(rows, places) if places else tuple(rows)
+
+
+def _in_order(rows: list[KnownRow], places: list[int]) -> tuple[KnownRow, ...]:
+    """Return `rows`, each at its place."""
+    ordered: list[KnownRow | None] = [None] * len(rows)
+    try:
+        for place, row in zip(places, rows, strict=True):
+            ordered[place] = row
+    except (ValueError, IndexError) as exc:
+        raise DamagedPageError("the order of the rows is lost") from exc
+    complete = tuple(row for row in ordered if row is not None)
+    if len(complete) != len(rows):
+        raise DamagedPageError("the order of the rows is lost")
+    return complete
