@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from hashlib import blake2b
 
@@ -56,11 +56,19 @@ class RemoteFile:
         path: Path below it, without a leading slash; bytes that are not UTF-8 stand in it
             as surrogates (`surrogateescape`).
         version: The version that is meant.
+        short_key: 128 bits of hash of `name_key` in hexadecimal, for database keys: a row
+            costs 129 bytes with it and 450 with the full name.
     """
 
     archive: str
     path: str
     version: FileVersion
+    short_key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        raw = self.name_key.encode("utf-8", "surrogateescape")
+        # Computed once, since every read of the file needs it.
+        object.__setattr__(self, "short_key", blake2b(raw, digest_size=16).hexdigest())
 
     @property
     def size(self) -> int:
@@ -71,13 +79,6 @@ class RemoteFile:
     def name_key(self) -> str:
         """The full name of file and version; equal exactly for equal files."""
         return f"{self.archive}{self.path}@{self.version}"
-
-    @property
-    def short_key(self) -> str:
-        """128 bits of hash of `name_key` in hexadecimal, for database keys."""
-        # A database row costs 129 bytes with a short key and 450 with the full one.
-        raw = self.name_key.encode("utf-8", "surrogateescape")
-        return blake2b(raw, digest_size=16).hexdigest()
 
     @property
     def entry(self) -> str:
