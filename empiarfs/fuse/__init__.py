@@ -1,0 +1,32 @@
+"""The border to the kernel: what FUSE asks, answered by the file system.
+
+`adapter` turns requests into calls, `errnos` errors into errno values; `callers` knows who
+asks and whether they still wait, `invalidation` tells the kernel what has changed; `session`
+mounts. `library` picks libfuse, and is the only module to import mfusepy.
+
+Importing this package loads libfuse, and raises OSError where there is none.
+"""
+
+from __future__ import annotations
+
+from empiarfs.fuse.adapter import AdapterConfig, FuseAdapter, XattrFuseAdapter
+from empiarfs.fuse.errnos import ERRNO_BY_ERROR, errno_for
+from empiarfs.fuse.files import Files
+from empiarfs.fuse.invalidation import Invalidator
+from empiarfs.fuse.library import VERSION, can_invalidate
+from empiarfs.fuse.session import SUBTYPE, SessionOptions, serve
+
+__all__ = [
+    "ERRNO_BY_ERROR",
+    "SUBTYPE",
+    "VERSION",
+    "AdapterConfig",
+    "Files",
+    "FuseAdapter",
+    "Invalidator",
+    "SessionOptions",
+    "XattrFuseAdapter",
+    "can_invalidate",
+    "errno_for",
+    "serve",
+]

@@ -1,0 +1,460 @@
+"""Turns the kernel's requests into calls of the file system, and errors into errno values.
+
+No policy lives here: what a path means, what is cached and what is asked of the archive is
+the business of `empiarfs.vfs`. Three rules do:
+
+* A read is answered with exactly the bytes that the file has there, or with an error. The
+  kernel takes a short answer for the end of the file, and programs would read on without a
+  word: `read()` ends early, `mmap` shows zeros.
+* No exception leaves a handler but `FuseOSError`. mfusepy answers EINVAL for any other,
+  and takes the whole mount down for one that isn't an `Exception`.
+* Whatever would write is refused with EROFS. The kernel does so by itself on a mount with
+  `ro`; these handlers stand for the day on which that option gets lost.
+
+Locks are left undefined, so that the kernel keeps them; so are extended attributes, unless
+they were asked for: answering ENOSYS once makes the kernel stop asking, anything else costs
+two requests or three for each file of an `ls -l`.
+
+Threading: handlers run in libfuse's threads, several at once. `_files_lock` guards what is
+known of open files and directories, and is held for a dictionary access only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import functools
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from empiarfs.errors import BadHandleError, EmpiarFSError, NoAttributeError, ReadOnlyError
+from empiarfs.fuse import library
+from empiarfs.fuse.callers import Caller
+from empiarfs.fuse.errnos import ORDINARY, errno_for
+from empiarfs.fuse.files import Files
+from empiarfs.fuse.invalidation import Invalidator
+from empiarfs.fuse.library import mfusepy
+from empiarfs.patience import Patience
+
+if TYPE_CHECKING:
+    from empiarfs.vfs import Attributes
+
+logger = logging.getLogger(__name__)
+
+_FILE_MODE = stat.S_IFREG | 0o644
+_DIRECTORY_MODE = stat.S_IFDIR | 0o755
+# Python's `open` and stdio buffer this much: with 1 MiB here, a header would cost 1 MiB.
+_BLOCK_SIZE = 4096
+# What libfuse itself says where it doesn't know; 0 would make readdir skip the item.
+_UNKNOWN_INODE = 0xFFFFFFFF
+# How long an `open` waits for the kernel to drop the old version's pages.
+_INVALIDATION_S = 5.0
+# A reader of the kernel's own read-ahead occupies a slot: 64 of those that wait for a dead
+# archive blocked every other read, 512 don't (103 threads, 20 MB).
+_MAX_BACKGROUND = 512
+_CONGESTION_THRESHOLD = 384
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """How long calls may wait, and who owns the files.
+
+    Attributes:
+        wait_s: Seconds after which a read that gets no answer fails; may be infinite.
+        lookup_s: Seconds after which anything else does; these can't be interrupted
+            by the kernel, not even by SIGKILL.
+        uid: Owner of every file.
+        gid: Group of every file.
+    """
+
+    wait_s: float = 900.0
+    lookup_s: float = 90.0
+    uid: int = 0
+    gid: int = 0
+
+
+class FileInfo(Protocol):
+    """The fields of libfuse's `fuse_file_info` that are used here."""
+
+    flags: int
+    fh: int
+    keep_cache: int
+    direct_io: int
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenDirectory:
+    path: str
+    inode: int
+    parent_inode: int
+
+
+_Operation = TypeVar("_Operation", bound=Callable[..., Any])
+
+
+def _answers(operation: _Operation) -> _Operation:
+    """Make a handler answer with a result or an errno, whatever happens in it."""
+
+    @functools.wraps(operation)
+    def answer(self: FuseAdapter, path: str | None, *args: Any) -> Any:
+        try:
+            return operation(self, path, *args)
+        except mfusepy.FuseOSError:
+            raise
+        except EmpiarFSError as exc:
+            number = self.number_for(exc)
+            level = logging.DEBUG if number in ORDINARY else logging.WARNING
+            name = path if path is not None else self.path_for(*args)
+            logger.log(level, "%s %r: %s", operation.__name__, name, exc)
+        except Exception:
+            number = errno.EIO
+            logger.exception("%s %r failed", operation.__name__, path)
+        except BaseException as exc:
+            # Such as SystemExit from a library: the mount must outlive it.
+            number = errno.EIO
+            logger.critical("%s %r met %r", operation.__name__, path, exc, exc_info=True)
+        raise mfusepy.FuseOSError(number)
+
+    return cast(_Operation, answer)
+
+
+def _refuses(name: str) -> Callable[..., int]:
+    """Return a handler for `name` that refuses to write."""
+
+    def refuse(self: FuseAdapter, path: str | None, *args: Any) -> int:
+        raise ReadOnlyError("the archive can't be written")
+
+    refuse.__name__ = name
+    refuse.__doc__ = f"Refuse `{name}`."
+    return _answers(refuse)
+
+
+class FuseAdapter(mfusepy.Operations):
+    """Serves one mount. Every handler delegates to the file system or refuses.
+
+    Args:
+        files: The file system.
+        config: How long calls may wait, and who owns the files.
+        started: Called once the kernel has mounted us, in a thread of libfuse; threads
+            that serve the mount may start from here on.
+        invalidator: Tells the kernel what has changed; None where it can't be told.
+    """
+
+    use_ns = True
+    # Paths of open files aren't looked up by libfuse for each read.
+    flag_nopath = True
+    flag_nullpath_ok = True
+
+    def __init__(
+        self,
+        files: Files,
+        config: AdapterConfig,
+        *,
+        started: Callable[[], None] = lambda: None,
+        invalidator: Invalidator | None = None,
+    ) -> None:
+        self._files = files
+        self._config = config
+        self._started = started
+        self._invalidator = invalidator
+        self._ending = threading.Event()
+        self._files_lock = threading.Lock()
+        self._open_files: dict[int, _OpenFile] = {}  # guarded by _files_lock
+        self._open_directories: dict[int, _OpenDirectory] = {}  # guarded by _files_lock
+        self._opening = threading.local()
+        self._file_stat = self._stat_template(_FILE_MODE, links=1)
+        self._directory_stat = self._stat_template(_DIRECTORY_MODE, links=2)
+        if invalidator is not None:
+            files.when_changed(self._file_changed)
+
+    # -- the mount as a whole --------------------------------------------------------------
+
+    def init_with_config(self, connection: Any, config: Any) -> None:
+        """Set what the kernel should do and what libfuse has no option for."""
+        try:
+            self._tune(connection)
+            if self._invalidator is not None:
+                self._invalidator.start(library.session_pointer())
+            self._started()
+        except BaseException:
+            # mfusepy would end the mount without a word of why.
+            logger.critical("the mount could not be started", exc_info=True)
+            raise
+
+    def destroy(self, path: str) -> None:
+        """Let go of libfuse's session, which is freed after this."""
+        self.stop()
+        if self._invalidator is not None:
+            self._invalidator.stop()
+
+    def stop(self) -> None:
+        """Make every call that waits fail, those to come too."""
+        self._ending.set()
+
+    @staticmethod
+    def _tune(connection: Any) -> None:
+        if connection is None:
+            return
+        connection.max_background = _MAX_BACKGROUND
+        connection.congestion_threshold = _CONGESTION_THRESHOLD
+        if library.VERSION >= (3, 0):
+            # It would fetch attributes that nobody asked for: 15 % slower.
+            connection.want &= ~(
+                library.CAPABILITY_READDIRPLUS | library.CAPABILITY_READDIRPLUS_AUTO
+            )
+
+    # -- what the handlers share -----------------------------------------------------------
+
+    def number_for(self, error: EmpiarFSError) -> int:
+        """Return the errno that answers `error`."""
+        number = errno_for(error)
+        # Python and others repeat a call that was interrupted, and would do so for ever.
+        return errno.EIO if number == errno.EINTR and self._ending.is_set() else number
+
+    def path_for(self, *args: Any) -> str | None:
+        """Return the path of the handle among a handler's arguments, for a message."""
+        for handle in (getattr(arg, "fh", arg) for arg in reversed(args)):
+            with contextlib.suppress(TypeError), self._files_lock:
+                opened = self._open_files.get(handle) or self._open_directories.get(handle)
+                if opened is not None:
+                    return opened.path
+        return None
+
+    def _patience(self, seconds: float | None = None) -> Patience:
+        caller = Caller(self._ending.is_set)
+        return Patience(self._config.lookup_s if seconds is None else seconds, caller.has_left)
+
+    def _opened(self, handle: int) -> _OpenFile:
+        with self._files_lock:
+            opened = self._open_files.get(handle)
+        if opened is None:
+            raise BadHandleError(f"file handle {handle} is not open")
+        return opened
+
+    def _file_changed(self, path: str) -> None:
+        # A read may hold the very pages that the kernel waits for before it forgets them,
+        # and so mustn't wait for it. An open must: its answer says whether to keep pages.
+        assert self._invalidator is not None
+        waits = getattr(self._opening, "now", False)
+        self._invalidator.forget(path, _INVALIDATION_S if waits else 0)
+
+    # -- attributes ------------------------------------------------------------------------
+
+    def _stat_template(self, mode: int, links: int) -> Any:
+        filled = mfusepy.c_stat()
+        filled.st_mode = mode
+        filled.st_nlink = links
+        filled.st_uid = self._config.uid
+        filled.st_gid = self._config.gid
+        filled.st_blksize = _BLOCK_SIZE
+        return filled
+
+    def _stat(self, attributes: Attributes) -> Any:
+        template = self._directory_stat if attributes.is_directory else self._file_stat
+        filled = mfusepy.c_stat.from_buffer_copy(template)
+        filled.st_ino = attributes.inode
+        filled.st_size = attributes.size
+        # With 0 `tar --sparse` would store zeros, and `cp` would look for holes.
+        filled.st_blocks = -(-attributes.size // 512)
+        seconds, nanoseconds = divmod(attributes.mtime_ns, 1_000_000_000)
+        for time in (filled.st_mtimespec, filled.st_ctimespec, filled.st_atimespec):
+            time.tv_sec = seconds
+            time.tv_nsec = nanoseconds
+        return filled
+
+    @_answers
+    def getattr(self, path: str | None, info: FileInfo | None = None) -> Any:
+        """Return libfuse's `stat` of a path, or of an open file."""
+        # Of an open file too, what its path shows now: the kernel keeps the answer for all
+        # who have the file open, and an old handle's would give a new one a wrong size.
+        inner = self._opened(info.fh).path if path is None and info is not None else _inner(path)
+        return self._stat(self._files.attributes(inner, self._patience()))
+
+    @_answers
+    def statfs(self, path: str) -> dict[str, int]:
+        """Return what `df` shows, which is the cache."""
+        space = self._files.space()
+        return {
+            "f_bsize": _BLOCK_SIZE,
+            "f_frsize": _BLOCK_SIZE,
+            "f_blocks": space.total // _BLOCK_SIZE,
+            "f_bfree": space.free // _BLOCK_SIZE,
+            "f_bavail": space.free // _BLOCK_SIZE,
+            "f_files": space.files,
+            "f_namemax": 255,
+        }
+
+    # -- directories -----------------------------------------------------------------------
+
+    @_answers
+    def opendir(self, path: str) -> int:
+        """Open a directory."""
+        inner = _inner(path)
+        patience = self._patience()
+        handle = self._files.open_directory(inner, patience)
+        opened = _OpenDirectory(
+            inner,
+            self._inode(inner, patience),
+            self._inode(inner.rpartition("/")[0], patience),
+        )
+        with self._files_lock:
+            self._open_directories[handle] = opened
+        return handle
+
+    def _inode(self, path: str, patience: Patience) -> int:
+        # Only decorates `.` and `..`: an error here must not keep a directory from opening.
+        try:
+            return self._files.attributes(path, patience).inode
+        except EmpiarFSError:
+            return _UNKNOWN_INODE
+
+    @_answers
+    def readdir_with_offset(
+        self, path: str | None, offset: int, handle: int
+    ) -> Iterator[tuple[str, dict[str, int], int]]:
+        """Return the items of an open directory from number `offset` on."""
+        with self._files_lock:
+            opened = self._open_directories.get(handle)
+        if opened is None:
+            raise BadHandleError(f"directory handle {handle} is not open")
+        items = self._files.directory_items(handle)
+
+        def rest() -> Iterator[tuple[str, dict[str, int], int]]:
+            # The third is where the next call goes on, and so counts from 1.
+            dots = ((".", opened.inode), ("..", opened.parent_inode))
+            for number in range(offset, 2):
+                name, inode = dots[number]
+                yield name, {"st_mode": _DIRECTORY_MODE, "st_ino": inode}, number + 1
+            for number in range(max(0, offset - 2), len(items)):
+                item = items[number]
+                mode = _DIRECTORY_MODE if item.is_directory else _FILE_MODE
+                yield item.name, {"st_mode": mode, "st_ino": item.inode}, number + 3
+
+        return rest()
+
+    @_answers
+    def releasedir(self, path: str | None, handle: int) -> int:
+        """Close a directory."""
+        with self._files_lock:
+            self._open_directories.pop(handle, None)
+        self._files.close_directory(handle)
+        return 0
+
+    # -- files -----------------------------------------------------------------------------
+
+    @_answers
+    def open(self, path: str, info: FileInfo) -> int:
+        """Open a file for reading."""
+        if info.flags & _WRITING:
+            raise ReadOnlyError("the archive can't be written")
+        self._opening.now = True
+        try:
+            opened = self._files.open(_inner(path), self._patience())
+        finally:
+            self._opening.now = False
+        try:
+            size = self._files.attributes_of_handle(opened.handle).size
+        except BaseException:
+            self._files.release(opened.handle)
+            raise
+        with self._files_lock:
+            self._open_files[opened.handle] = _OpenFile(_inner(path), size)
+        info.fh = opened.handle
+        info.keep_cache = int(opened.keep_cache)
+        info.direct_io = int(opened.direct_io)
+        return 0
+
+    @_answers
+    def read(self, path: str | None, size: int, offset: int, info: FileInfo) -> bytes:
+        """Return exactly the bytes that the file has in `[offset, offset + size)`."""
+        opened = self._opened(info.fh)
+        expected = max(0, min(size, opened.size - offset))
+        data = self._files.read(info.fh, offset, size, self._patience(self._config.wait_s))
+        if len(data) != expected:
+            logger.critical(
+                "read %r at %d: %d bytes where %d are due",
+                opened.path,
+                offset,
+                len(data),
+                expected,
+            )
+            raise mfusepy.FuseOSError(errno.EIO)
+        return data
+
+    @_answers
+    def release(self, path: str | None, info: FileInfo) -> int:
+        """Close a file."""
+        with self._files_lock:
+            self._open_files.pop(info.fh, None)
+        self._files.release(info.fh)
+        return 0
+
+    # -- whatever would write --------------------------------------------------------------
+
+    chmod = _refuses("chmod")
+    chown = _refuses("chown")
+    create = _refuses("create")
+    fallocate = _refuses("fallocate")
+    link = _refuses("link")
+    mkdir = _refuses("mkdir")
+    mknod = _refuses("mknod")
+    removexattr = _refuses("removexattr")
+    rename = _refuses("rename")
+    rmdir = _refuses("rmdir")
+    setxattr = _refuses("setxattr")
+    symlink = _refuses("symlink")
+    truncate = _refuses("truncate")
+    unlink = _refuses("unlink")
+    utimens = _refuses("utimens")
+    write = _refuses("write")
+
+
+class XattrFuseAdapter(FuseAdapter):
+    """The same, showing extended attributes (`-o xattr`)."""
+
+    @_answers
+    def listxattr(self, path: str) -> tuple[str, ...]:
+        """Return the names of the extended attributes."""
+        return self._files.attribute_names(_inner(path))
+
+    @_answers
+    def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
+        """Return the value of an extended attribute."""
+        # The kernel asks for security.* and system.* on its own, for each file.
+        if not name.startswith("user."):
+            raise NoAttributeError(f"no attribute {name}")
+        return self._files.attribute(_inner(path), name, self._patience())
+
+
+class FuseSession(mfusepy.FUSE):
+    """mfusepy's loop, with a `stat` that isn't filled from a dictionary.
+
+    The dictionary was most of what a `getattr` cost.
+    """
+
+    def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
+        """Answer `stat` and `fstat`."""
+        decoded = None if path is None else path.decode(self.encoding, self.errors)
+        filled = self.operations.getattr(decoded, info.contents if info else None)
+        ctypes.memmove(buffer, ctypes.byref(filled), ctypes.sizeof(filled))
+        return 0
+
+
+def _inner(path: str | None) -> str:
+    """Return the kernel's path as the file system spells it."""
+    if path is None:
+        raise BadHandleError("neither a path nor an open handle")
+    return path[1:]
