@@ -57,7 +57,7 @@ def listing_page(url_path: bytes, rows: Iterable[PageRow]) -> bytes:
         '   <tr><th colspan="5"><hr></th></tr>\n',
         _row(("back", "PARENTDIR"), _parent(url_path), "Parent Directory", "&nbsp;", "  - "),
     ]
-    parts += [_page_row(row) for row in sorted(rows, key=lambda row: row.name)]
+    parts += [_page_row(row) for row in sorted(rows, key=_shown_name)]
     parts.append('   <tr><th colspan="5"><hr></th></tr>\n</table>\n</body></html>\n')
     return "".join(parts).encode("utf-8", "surrogateescape")
 
@@ -75,8 +75,12 @@ def link_to(name: bytes) -> str:
     return f"./{escaped}" if b":" in name.split(b"/", 1)[0] else escaped
 
 
+def _shown_name(row: PageRow) -> bytes:
+    return row.name + b"/" if row.is_directory else row.name
+
+
 def _page_row(row: PageRow) -> str:
-    name = row.name + b"/" if row.is_directory else row.name
+    name = _shown_name(row)
     suffix = "." + _text(row.name).lower().rpartition(".")[2]
     icon = ("folder", "DIR") if row.is_directory else _ICONS.get(suffix, ("unknown", "   "))
     modified = time.strftime("%Y-%m-%d %H:%M  ", time.localtime(row.modified_s))

@@ -36,7 +36,7 @@ MODIFIED_S = time.mktime((2022, 2, 7, 10, 31, 0, 0, 0, -1))
 
 
 def rows_in(page: bytes) -> list[bytes]:
-    return page.splitlines()[8:-3]
+    return page.splitlines()[9:-3]
 
 
 def test_a_page_is_what_the_server_would_send() -> None:

@@ -1,0 +1,165 @@
+"""The process behind a demo: makes the archive, serves it, and clears up at the end.
+
+    python -m empiarfs.demo.keeper WORK
+
+`Stage` starts it with pipes at its standard input and output. It writes one line of JSON
+once the archive is served (or why it isn't), and then waits for a line:
+
+    line          what follows
+    ------------  ------------------------------------------------------------------
+    done          unmount if need be, remove WORK, end
+    keep          the same, but when the mount is gone, or after a day without a request
+    end of file   the same as `done`: whoever started the demo is no more
+
+So nothing stays behind even if the demo is killed. WORK holds `archive`, `cache`, `mnt`
+and logs; it is removed only when nothing is mounted at `mnt` any more.
+
+Threading: the server's threads serve; the main thread waits and clears up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from empiarfs.demo.archive import make_archive
+from empiarfs.demo.mounts import is_mounted, wait_for_change
+from empiarfs.demo.server import DemoServer
+
+logger = logging.getLogger(__name__)
+
+# Who forgets a kept demo finds it gone a day after its last use.
+_KEPT_IDLE_S = 24 * 3600.0
+# How often a kept mount is looked at, should its daemon have died and left it dead.
+_LOOK_S = 20.0
+# A mount that was being made when the demo died may come up this much later.
+_LATE_MOUNT_S = 5.0
+_UNMOUNT_S = 60.0
+
+
+def main() -> int:
+    """Serve a demo until it ends; return the exit status."""
+    work = Path(sys.argv[1])
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the business of who started us
+    late_mount_s, is_clear = 0.0, False
+    with contextlib.ExitStack() as at_end:
+        try:
+            server = _serve(work)
+            at_end.callback(server.stop)
+            word = sys.stdin.readline().strip()
+            if word == "keep":
+                _wait_while_used(work, server)
+            late_mount_s = 0.0 if word else _LATE_MOUNT_S
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            _tell({"error": f"{exc.filename}: {reason}" if exc.filename else reason})
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            is_clear = clear_up(work, late_mount_s=late_mount_s)
+    return 0 if is_clear else 1
+
+
+def clear_up(work: Path, *, late_mount_s: float = 0.0) -> bool:
+    """Unmount what is mounted in `work` and remove it; tell whether it is gone.
+
+    Args:
+        work: The demo's directory.
+        late_mount_s: Seconds to wait for a mount that may still be in the making.
+    """
+    mount_point = work / "mnt"
+    end = time.monotonic() + late_mount_s
+    while not is_mounted(mount_point) and (left := end - time.monotonic()) > 0:
+        wait_for_change(left)
+    for _ in range(3):
+        if is_mounted(mount_point):
+            unmount(mount_point)
+        if _has_gone(mount_point):
+            return _remove(work)
+    return False
+
+
+def _has_gone(mount_point: Path) -> bool:
+    # rmdir refuses a mount point, so that nothing below it can be touched by what follows.
+    try:
+        mount_point.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        logger.warning("%s stays: %s", mount_point, exc)
+        return False
+    return True
+
+
+def _remove(work: Path) -> bool:
+    for _ in range(20):
+        shutil.rmtree(work, ignore_errors=True)
+        if not work.exists():
+            return True
+        time.sleep(0.1)  # a daemon that has just ended may have written a last file
+    return False
+
+
+def unmount(mount_point: Path) -> None:
+    """Unmount as a user would, or, should that fail, by force."""
+    path = os.fspath(mount_point)
+    polite = [sys.executable, "-m", "empiarfs", "umount", path]
+    for argv in (polite, ["fusermount3", "-uz", path], ["umount", "-l", path]):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(argv, timeout=_UNMOUNT_S, check=False, stdin=subprocess.DEVNULL)
+        if not is_mounted(mount_point):
+            return
+
+
+def _serve(work: Path) -> DemoServer:
+    began = time.monotonic()
+    made = make_archive(work / "archive")
+    server = DemoServer(work / "archive")
+    server.start()
+    seconds = time.monotonic() - began
+    _tell({"url": server.url, "files": made.files, "size": made.size, "seconds": seconds})
+    return server
+
+
+def _tell(line: dict[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+def _wait_while_used(work: Path, server: DemoServer) -> None:
+    mount_point = work / "mnt"
+    seen, seen_at = server.counts().requests, time.monotonic()
+    while is_mounted(mount_point) and not _is_dead(mount_point):
+        wait_for_change(_LOOK_S)
+        if server.counts().requests != seen:
+            seen, seen_at = server.counts().requests, time.monotonic()
+        if time.monotonic() - seen_at > _KEPT_IDLE_S:
+            return
+
+
+def _is_dead(mount_point: Path) -> bool:
+    """Tell whether a mount has lost its daemon ("Transport endpoint is not connected")."""
+    try:
+        mount_point.stat()
+    except OSError:
+        return True
+    return False
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Shows what is done, as a terminal would: the command, what it prints, what it cost.
+
+Programs run with a time limit and never in this process: a mount that hangs must not hang
+whoever shows it.
+
+Threading: used from one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from empiarfs.demo.server import ServerCounts
+from empiarfs.errors import MountError
+
+WIDTH = 88
+# Every step takes a second or so; a mount that waits for its archive gives up before this.
+_STEP_S = 120.0
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes for people, in powers of 1000.
+
+    >>> amount(999), amount(65536), amount(2098176)
+    ('999 bytes', '65.5 kB', '2.1 MB')
+    """
+    if size < 1000:
+        return f"{size} bytes"
+    for unit, factor in (("kB", 10**3), ("MB", 10**6)):
+        if size < 1000 * factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 10**9:.1f} GB"
+
+
+class Transcript:
+    """Prints steps; not thread-safe.
+
+    Args:
+        say: Takes one line, without its end.
+        counts: Tells what the server has answered so far.
+        directory: Where commands are run, so that the paths in them are short.
+        environment: Of the commands.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        counts: Callable[[], ServerCounts],
+        directory: Path,
+        environment: dict[str, str],
+    ) -> None:
+        self._say = say
+        self._counts = counts
+        self._directory = directory
+        self._environment = environment
+        self._steps = 0
+        self._before = ServerCounts()
+
+    def title(self, text: str) -> None:
+        """Begin a step."""
+        self._steps += 1
+        self._before = self._counts()
+        self._say("")
+        self._say(f"{self._steps}. {text}")
+
+    def line(self, text: str = "") -> None:
+        """Print a line, cut where a narrow terminal would break it."""
+        printable = text.encode("utf-8", "replace").decode()
+        self._say(printable if len(printable) <= WIDTH else f"{printable[: WIDTH - 1]}…")
+
+    def checked(self, claim: str, holds: bool) -> None:
+        """State what was compared, or fail.
+
+        Raises:
+            MountError: It doesn't hold.
+        """
+        if not holds:
+            raise MountError(f"a comparison failed: {claim}")
+        self.line(f"  ✓ {claim}")
+
+    def wire(self) -> ServerCounts:
+        """Print what came over the wire since `title`, and return it."""
+        cost = self._counts() - self._before
+        if cost.requests == 0:
+            self.line("  over the wire: nothing")
+            return cost
+        kinds = (
+            (cost.listings, "listing"),
+            (cost.heads, "HEAD"),
+            (cost.ranges, "range"),
+            (cost.wholes, "whole file"),
+            (cost.others, "other"),
+        )
+        parts = ", ".join(f"{number} {kind}" for number, kind in kinds if number)
+        number = "1 request" if cost.requests == 1 else f"{cost.requests} requests"
+        self.line(f"  over the wire: {number} ({parts}), {amount(cost.sent_bytes)}")
+        return cost
+
+    def shell(self, shown: str, argv: Sequence[str], *, most: int = 12) -> str:
+        """Run a command, show it and what it prints, and return that.
+
+        Args:
+            shown: The command as a user would type it.
+            argv: The command as it is run.
+            most: Lines to show of what it prints.
+
+        Raises:
+            MountError: It fails, or takes too long.
+        """
+        for number, part in enumerate(shown.split("\n")):
+            self.line(f"$ {part}" if number == 0 else f"      {part}")
+        output = self._run(argv, shown)
+        self._show(output, most)
+        return output
+
+    def python(self, shown: Sequence[str], hidden: Sequence[str] = ()) -> str:
+        """Run lines of Python in a process of their own, show them and what they print.
+
+        Args:
+            shown: Lines as a user would type them.
+            hidden: Lines that run after these and aren't shown, such as saving a result.
+
+        Raises:
+            MountError: They fail, or take too long.
+        """
+        for text in shown:
+            self.line(f">>> {text}")
+        program = "\n".join([*shown, *hidden])
+        output = self._run([sys.executable, "-c", program], shown[-1])
+        self._show(output, 12)
+        return output
+
+    def _show(self, output: str, most: int) -> None:
+        lines = output.splitlines()
+        for text in lines[:most]:
+            self.line(text)
+        if len(lines) > most:
+            self.line(f"… {len(lines) - most} more lines")
+
+    def _run(self, argv: Sequence[str], shown: str) -> str:
+        what = shown.partition("\n")[0]
+        try:
+            done = subprocess.run(
+                argv,
+                # What runs from a checkout must find the package where this process found it.
+                cwd=None if argv[:2] == [sys.executable, "-m"] else self._directory,
+                env=self._environment,
+                timeout=_STEP_S,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+            )
+        except OSError as exc:
+            raise MountError(f"{what}: {os.fspath(argv[0])}: {exc.strerror}") from exc
+        except subprocess.TimeoutExpired as exc:
+            raise MountError(f"{what}: no end after {_STEP_S:.0f} s") from exc
+        output = done.stdout.decode("utf-8", "backslashreplace")
+        if done.returncode != 0:
+            complaint = done.stderr.decode("utf-8", "backslashreplace").strip()
+            reason = complaint or output.strip() or "no message"
+            raise MountError(f"{what}: exit status {done.returncode}: {reason}")
+        return output
