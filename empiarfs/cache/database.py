@@ -1,0 +1,363 @@
+# mypy: disallow-subclassing-any=False
+"""The database of the blocks of one generation: diskcache, with a `Disk` and victims of our own.
+
+A row says which file holds which block, and how much room it takes; the bytes are in the
+file (`empiarfs.cache.block_file`). What diskcache would do otherwise, and why it may not:
+
+* Values and keys that aren't plain are pickled, and unpickling a tampered cache runs code:
+  `BlockDisk` refuses all but our own values and keys, both ways.
+* A file goes into one of 65,536 folders, 256 MiB of them on ext4: ours are 256, and stay.
+* Ten rows at most are culled for a write, so the size is no bound: culling is off, and
+  `make_room` evicts before the write.
+* Without a bound on its memory SQLite takes 95 MB for each thread: no mmap, 256 pages.
+
+A file is unlinked *before* its row is deleted: what dies in between leaves a row without a
+file, which is a miss and costs nothing, and not a file without a row.
+
+Threading: diskcache keeps a connection for each thread. `close_thread` closes that of the
+calling one, and must be called after any exception: a COMMIT that failed leaves its
+transaction open, and with it the lock that everybody needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import diskcache
+
+from empiarfs.cache import eviction
+from empiarfs.cache.block_file import write_block_file
+from empiarfs.cache.eviction import Candidate
+from empiarfs.cache.generations import Generation
+from empiarfs.cache.locks import BusyError
+from empiarfs.core.block_format import ReadableBuffer
+from empiarfs.errors import CacheError, CorruptBlockError
+
+_TIMEOUT_S = 1.0
+# Others wait for the lock meanwhile: a block of 1 MiB takes 0.2 ms to remove.
+_EVICTED_AT_ONCE = 64
+_APPLICATION_ID = 0x454D5046  # "EMPF"
+_MODE_FILE = 2  # diskcache's number for "the value is a file of bytes"
+_FILENAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.[0-9a-f]{1,16})-[0-9a-f]{12}\Z")
+
+_FIRST_BLOCKS = """
+CREATE TABLE IF NOT EXISTS FirstBlocks (id INTEGER PRIMARY KEY, size INTEGER NOT NULL);
+INSERT OR IGNORE INTO FirstBlocks VALUES (1, 0);
+CREATE TRIGGER IF NOT EXISTS FirstBlocks_insert AFTER INSERT ON Cache
+    WHEN NEW.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size + NEW.size; END;
+CREATE TRIGGER IF NOT EXISTS FirstBlocks_update AFTER UPDATE OF size ON Cache
+    WHEN NEW.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size + NEW.size - OLD.size; END;
+CREATE TRIGGER IF NOT EXISTS FirstBlocks_delete AFTER DELETE ON Cache
+    WHEN OLD.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size - OLD.size; END;
+"""
+
+
+class DamagedDatabaseError(CacheError):
+    """The database can't be used any more, by anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFile:
+    """What is given to diskcache as a value: a file to be written.
+
+    Attributes:
+        filename: Its name, by `new_filename`.
+        buffers: Its bytes.
+        size: Their number.
+    """
+
+    filename: str
+    buffers: Sequence[ReadableBuffer]
+    size: int
+
+
+def new_filename(key: str) -> str:
+    """Return a name for a new file of the block `key`, relative to the generation's folder.
+
+    The key is part of it, so that the sweep can look up whether a file has a row.
+    """
+    token = os.urandom(7).hex()
+    return f"{token[:2]}/{key}-{token[2:]}"
+
+
+def key_of(filename: str) -> str | None:
+    """Return the key of the block whose file has that name; None if it isn't a block's."""
+    match = _FILENAME.match(filename)
+    return match[1] if match else None
+
+
+class BlockDisk(diskcache.Disk):
+    """Writes block files for diskcache, and refuses everything else."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Return what stands for the key in the database: itself."""
+        if type(key) is not str:
+            raise TypeError(f"a key must be a str, not {key!r}")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """Return the key for what stands in the database."""
+        if type(key) is not str or not raw:
+            raise CorruptBlockError(f"a key that we didn't write: {key!r:.100}")
+        return key
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, str, None]:
+        """Write the file; return its size on disk, the mode, its name and no value."""
+        if not isinstance(value, BlockFile):
+            raise TypeError(f"a value must be a BlockFile, not {type(value)}")
+        write_block_file(os.path.join(self._directory, value.filename), value.buffers)
+        return eviction.stored_size(value.size), _MODE_FILE, value.filename, None
+
+    def fetch(self, mode: object, filename: object, value: object, read: bool) -> str:
+        """Return the name of the block's file."""
+        if mode != _MODE_FILE or type(filename) is not str or key_of(filename) is None:
+            raise CorruptBlockError(f"a row that we didn't write: {mode!r}, {filename!r:.100}")
+        return filename
+
+    def remove(self, file_path: object) -> None:
+        """Remove a block's file, and nothing else that a row may name; its folder stays."""
+        if type(file_path) is str and key_of(file_path) is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._directory, file_path))
+
+
+class BlockDatabase(diskcache.Cache):
+    """The rows of one generation; every method may raise what `sqlite3` and the system do.
+
+    Args:
+        generation: Where it is; the database keeps the shared lock for as long as it lives.
+        limit: Bytes that the whole cache may take; for the size of the WAL.
+
+    Raises:
+        DamagedDatabaseError: It isn't usable for anybody.
+        BusyError: Another process holds its lock.
+    """
+
+    def __init__(self, generation: Generation, limit: int) -> None:
+        self.generation = generation
+        self._random = Random()
+        _prepare(generation)
+        with translated():
+            try:
+                self._set_up(eviction.wal_pages(limit))
+            except BaseException:
+                self.close_thread()
+                raise
+
+    def _set_up(self, wal_pages: int) -> None:
+        super().__init__(
+            os.fspath(self.generation.path),
+            timeout=_TIMEOUT_S,
+            disk=BlockDisk,
+            eviction_policy="none",
+            cull_limit=0,
+            statistics=0,
+            tag_index=0,
+            # Rows come and go in equal numbers, so there is nothing to give back.
+            sqlite_auto_vacuum=0,
+            sqlite_mmap_size=0,
+            sqlite_cache_size=256,
+            sqlite_wal_autocheckpoint=wal_pages,
+            sqlite_journal_size_limit=wal_pages * eviction.STEP,
+        )
+        for statement in _statements(_FIRST_BLOCKS):
+            self._sql(statement)
+
+    def path_of(self, filename: str) -> str:
+        """Return the whole path of a block's file."""
+        return os.path.join(self.directory, filename)
+
+    def filename_of(self, key: str) -> str | None:
+        """Return the name of the file that holds the block, or None.
+
+        Raises:
+            CorruptBlockError: Its row isn't one of ours.
+        """
+        filename: str | None = self.get(key)
+        if filename is not None and key_of(filename) != key:
+            raise CorruptBlockError(f"a row that we didn't write: {filename!r:.100}")
+        return filename
+
+    def used(self) -> int:
+        """Return the bytes that the files of all rows take on disk."""
+        ((size,),) = self._sql("SELECT value FROM Settings WHERE key = 'size'").fetchall()
+        return int(size)
+
+    def block_count(self) -> int:
+        """Return the number of rows."""
+        ((count,),) = self._sql("SELECT value FROM Settings WHERE key = 'count'").fetchall()
+        return int(count)
+
+    def put_block(self, key: str, file: BlockFile, tag: str) -> None:
+        """Write the file and its row, in place of what the block had before."""
+        try:
+            self.set(key, file, tag=tag)
+        except BaseException:
+            self.disk.remove(file.filename)
+            raise
+
+    def forget(self, key: str, filename: str) -> None:
+        """Remove a block's file and its row, unless the row names another file by now."""
+        self.disk.remove(filename)
+        self._sql("DELETE FROM Cache WHERE key = ? AND filename = ?", (key, filename))
+
+    def make_room(self, needed: int, capacity: int) -> list[str]:
+        """Evict blocks until `needed` bytes more fit into `capacity`.
+
+        Returns:
+            The keys of the blocks that are gone; none if there was room.
+        """
+        if self.used() + needed <= capacity:
+            return []
+        target = capacity - needed - eviction.room_to_leave(capacity)
+        evicted: list[str] = []
+        while batch := self._evict(target, capacity):
+            evicted += batch
+        return evicted
+
+    def rows_after(self, rowid: int, count: int) -> list[Candidate]:
+        """Return up to `count` rows after `rowid`, for a walk over all of them."""
+        select = "SELECT rowid, key, filename FROM Cache WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        rows = self._sql(select, (rowid, count)).fetchall()
+        return [Candidate(row, str(key), str(filename)) for row, key, filename in rows]
+
+    def without_row(self, filenames: Iterable[str]) -> list[str]:
+        """Return those of the files that no row names."""
+        select = "SELECT filename FROM Cache WHERE key = ? AND raw = 1"
+        missing = []
+        for filename in filenames:
+            rows = self._sql(select, (key_of(filename),)).fetchall()
+            if rows != [(filename,)]:
+                missing.append(filename)
+        return missing
+
+    def recover(self, key: str, filenames: Sequence[str]) -> None:
+        """Remove those files that a killed writer noted and that have no row."""
+        for filename in self.without_row(name for name in filenames if key_of(name) == key):
+            self.disk.remove(filename)
+
+    def overhead(self) -> int:
+        """Return the bytes on disk of all that isn't a block: some 270 calls of `stat`."""
+        total = os.stat(self.directory).st_blocks
+        with os.scandir(self.directory) as found:
+            for item in found:
+                with contextlib.suppress(FileNotFoundError):
+                    total += item.stat(follow_symlinks=False).st_blocks
+        return total * 512
+
+    def close_thread(self) -> None:
+        """Close the calling thread's connection; the next use opens another."""
+        with contextlib.suppress(sqlite3.Error):
+            self.close()
+
+    def _evict(self, target: int, capacity: int) -> list[str]:
+        """Evict until at most `target` bytes are used, but only so many blocks at once."""
+        evicted: list[str] = []
+        with self.transact():
+            while len(evicted) < _EVICTED_AT_ONCE and self.used() > target:
+                victim = self._victim(capacity)
+                if victim is None:
+                    break
+                self._unlink(victim.filename)
+                self._sql("DELETE FROM Cache WHERE rowid = ?", (victim.rowid,))
+                evicted.append(victim.key)
+        return evicted
+
+    def _unlink(self, filename: str) -> None:
+        """Remove a block's file for good, or raise: then its row must stay."""
+        if key_of(filename) is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path_of(filename))
+
+    def _victim(self, capacity: int) -> Candidate | None:
+        ((first_size,),) = self._sql("SELECT size FROM FirstBlocks").fetchall()
+        victim = self._random_row()
+        for _ in range(eviction.SPARE_ATTEMPTS):
+            if victim is None or not eviction.is_spared(victim, first_size, capacity):
+                break
+            victim = self._random_row()
+        return victim
+
+    def _random_row(self) -> Candidate | None:
+        # Two subqueries: SQLite takes each from an end of the tree, but scans for both at once.
+        bounds = "SELECT (SELECT min(rowid) FROM Cache), (SELECT max(rowid) FROM Cache)"
+        ((lowest, highest),) = self._sql(bounds).fetchall()
+        if lowest is None:
+            return None
+        start = eviction.random_row(lowest, highest, self._random)
+        return next(iter(self.rows_after(start - 1, 1)), None)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what SQLite and diskcache raise into what it means for us.
+
+    Raises:
+        DamagedDatabaseError: The database is damaged, or isn't ours.
+        BusyError: It is locked.
+        OSError: Its disk is full or read-only, or fails.
+    """
+    try:
+        yield
+    except diskcache.Timeout as exc:
+        # diskcache takes whatever BEGIN raises for a timeout, a read-only disk for example.
+        raise _translation(exc.__context__ or exc) from exc
+    except sqlite3.Error as exc:
+        raise _translation(exc) from exc
+
+
+def _translation(exc: BaseException) -> Exception:
+    text = str(exc) or "the database is locked"
+    if "locked" in text or "busy" in text:
+        return BusyError(text)
+    if not isinstance(exc, sqlite3.OperationalError):
+        return DamagedDatabaseError(text)
+    if text.startswith(("no such", "near", "table ")):
+        return DamagedDatabaseError(text)
+    return OSError(text)
+
+
+def _prepare(generation: Generation) -> None:
+    """Look at the database before diskcache does, which would wait a minute for a lock.
+
+    Also marks a new one as ours, and finds a foreign one.
+    """
+    path = generation.path / "cache.db"
+    with (
+        translated(),
+        contextlib.closing(
+            sqlite3.connect(path, timeout=_TIMEOUT_S, isolation_level=None)
+        ) as connection,
+    ):
+        connection.execute("BEGIN IMMEDIATE")
+        ((mark,),) = connection.execute("PRAGMA application_id").fetchall()
+        if mark != _APPLICATION_ID:
+            _check_empty(generation, connection)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute("COMMIT")
+
+
+def _check_empty(generation: Generation, connection: sqlite3.Connection) -> None:
+    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    if tables:
+        raise DamagedDatabaseError("another program's database")
+    if generation.has_blocks:
+        # Filled anew, it would let twice the limit pile up until the sweep has been.
+        raise DamagedDatabaseError("an empty database beside blocks")
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script: `executescript` would commit, and take no timeout."""
+    found, statement = [], ""
+    for line in script.strip().splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            found.append(statement)
+            statement = ""
+    return found

@@ -1,0 +1,382 @@
+"""The block store on disk, shared by all mounts and commands of one user on one machine.
+
+A read that hits goes `open` → tier of open blocks → `OpenBlock.read`: one `pread`, one
+checksum for each piece, no SQL. A look-up that misses the tier goes to the reading threads,
+a `put` to the writing thread; both wait for them for a limited time only, and after a
+failure the disk is left alone for some seconds (`empiarfs.cache.health`). Nothing that the
+disk or the database does gets out of here: it is a miss, or a dropped block, and a reason in
+`usage().unwell`.
+
+One `put`, step by step:
+
+1. In the caller's thread the checksums are taken. From then on the buffers may change: what
+   is written wouldn't fit its checksum, and would never be handed out.
+2. In the writing thread the pieces stored already are read, checked, and added.
+3. A write slot is taken (`empiarfs.cache.slots`), room is made, the names of the new and the
+   old file are noted, the file is written, the row follows, the note is wiped.
+
+Two processes that put one block at once both succeed; the later row wins, and the earlier
+file goes with the row that named it.
+
+Threading: all public methods are safe from any thread. `_room_lock` guards what was
+measured of the directory; it is held only by cache threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from empiarfs.cache import eviction
+from empiarfs.cache.block_file import OpenBlock
+from empiarfs.cache.current import CurrentDatabase
+from empiarfs.cache.database import BlockDatabase, BlockFile, new_filename
+from empiarfs.cache.generations import Generations
+from empiarfs.cache.health import Health, RareWarning
+from empiarfs.cache.limit_file import check_limit, read_limit
+from empiarfs.cache.locks import BusyError
+from empiarfs.cache.open_blocks import OpenBlocks, tier_size
+from empiarfs.cache.slots import WriteSlots
+from empiarfs.cache.store import CacheUsage, well_formed
+from empiarfs.cache.sweep import ORPHAN_AGE_S, Sweeper
+from empiarfs.cache.threads import CacheThreads
+from empiarfs.core.block_format import (
+    MAX_NAME_SIZE,
+    ReadableBuffer,
+    encode_header,
+    encode_name,
+    file_key_of,
+    make_header,
+    piece_checksum,
+)
+from empiarfs.core.blocks import PIECE_SIZE, PIECES_PER_BLOCK
+from empiarfs.core.files import BlockKey, RemoteFile
+from empiarfs.errors import CacheError, CorruptBlockError
+from empiarfs.stats import Counters
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_READ_TIMEOUT_S = 1.5
+_WRITE_TIMEOUT_S = 2.0
+_SLOT_TIMEOUT_S = 1.0
+_CLOSE_TIMEOUT_S = 2.0
+_MEASURE_S = 1.0
+_READERS = 2
+# One: with two, writes of 1 MiB were no faster and waited for each other's database lock.
+_WRITERS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece to be stored, and the checksum that its bytes had when it was put."""
+
+    data: ReadableBuffer
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What was last measured of the directory.
+
+    Attributes:
+        measured_at: Monotonic seconds.
+        limit: Bytes that all of it may take.
+        overhead: Bytes of what isn't a block.
+    """
+
+    measured_at: float
+    limit: int
+    overhead: int
+
+
+class DiskBlockStore:
+    """Keeps blocks in a directory, and keeps every promise of `BlockStore`.
+
+    Nothing is opened and no thread is started before the first use.
+
+    Args:
+        directory: Where the blocks go; `open_cache_directory` makes it.
+        limit: Bytes that the directory may take, measured by walking over it; a limit that
+            stands in the directory counts instead.
+        counters: Counts what happens to blocks.
+        clock: Seconds, monotonic.
+
+    Raises:
+        ConfigError: The limit is too small.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        limit: int,
+        counters: Counters,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_limit(limit)
+        self._directory = directory
+        self._own_limit = limit
+        self._counters = counters
+        self._clock = clock
+        self._generations = Generations(directory)
+        self._current = CurrentDatabase(
+            self._generations, self._limit, replaced=self._was_replaced, clock=clock
+        )
+        self._tier = OpenBlocks(tier_size(limit), clock)
+        self._readers = CacheThreads("cache-read", _READERS, self._current.end_thread)
+        self._writers = CacheThreads("cache-write", _WRITERS, self._current.end_thread)
+        self._reading = Health(f"reading the cache in {directory}", clock)
+        self._writing = Health(f"writing the cache in {directory}", clock)
+        self._corrupt = RareWarning("forgot a damaged block, %s: %s", clock)
+        self._sweeper = Sweeper(self._generations, self._run, counters)
+        self._recovered: str | None = None  # used by the writing thread only
+        self._room_lock = threading.Lock()
+        self._room: _Room | None = None  # guarded by _room_lock
+        self._usage_at = -_MEASURE_S
+        self._usage = CacheUsage(0, limit, 0, None)
+        self._closed = False
+
+    # What callers use
+
+    def open(self, key: BlockKey, file: RemoteFile) -> OpenBlock | None:
+        """See `BlockStore.open`."""
+        block = self._tier.get(key.short)
+        if block is None:
+            block = self._look_up(key)
+        if block is not None and block.header.name != encode_name(file.name_key):
+            return None  # 128 bits of two names are equal, or the caller mixed them up
+        return block
+
+    def peek(self, key: BlockKey) -> int:
+        """See `BlockStore.peek`."""
+        block = self._tier.get(key.short) or self._look_up(key)
+        return block.places if block is not None else 0
+
+    def put(self, key: BlockKey, file: RemoteFile, pieces: Mapping[int, ReadableBuffer]) -> None:
+        """See `BlockStore.put`."""
+        if not pieces:
+            return
+        can_be_stored = (
+            well_formed(key, file, pieces) and len(encode_name(file.name_key)) <= MAX_NAME_SIZE
+        )
+        if not can_be_stored or self._closed or not self._writing.allows():
+            self._counters.add("blocks_dropped")
+            return
+        fresh = {place: _Piece(data, piece_checksum(data)) for place, data in pieces.items()}
+        work = partial(self._current.use, partial(self._store, key, file, fresh))
+        try:
+            self._writers.call(work, _WRITE_TIMEOUT_S)
+        except Exception as exc:
+            self._counters.add("blocks_dropped")
+            self._note_failure(self._writing, exc)
+        else:
+            self._writing.succeeded()
+        self._sweeper.start()
+
+    def usage(self) -> CacheUsage:
+        """See `BlockStore.usage`."""
+        unwell = self._reading.unwell or self._writing.unwell
+        now = self._clock()
+        if now - self._usage_at >= _MEASURE_S and not self._closed and self._reading.allows():
+            self._usage_at = now
+            try:
+                self._usage = self._run(self._measure_usage)
+            except Exception as exc:
+                self._note_failure(self._reading, exc)
+            else:
+                self._reading.succeeded()
+            unwell = self._reading.unwell or self._writing.unwell
+        seen = self._usage
+        return CacheUsage(seen.used, seen.limit, seen.blocks, unwell)
+
+    def sweep(self, age_s: float = ORPHAN_AGE_S) -> int | None:
+        """Remove files without a row now, if they are older than `age_s` seconds.
+
+        Returns:
+            Their number, or None if another process is at it.
+
+        Raises:
+            CacheError: The database can't be asked.
+            OSError: The directory can't be read.
+        """
+        return self._sweeper.sweep(age_s)
+
+    def close(self) -> None:
+        """See `BlockStore.close`."""
+        self._closed = True
+        self._sweeper.close(_CLOSE_TIMEOUT_S)
+        self._writers.close(_CLOSE_TIMEOUT_S)
+        self._readers.close(_CLOSE_TIMEOUT_S)
+        self._current.forget()
+        self._tier.clear()
+
+    # Reading
+
+    def _look_up(self, key: BlockKey) -> OpenBlock | None:
+        if self._closed or not self._reading.allows():
+            return None
+        try:
+            block = self._run(partial(self._load, key))
+        except CorruptBlockError:
+            return None
+        except Exception as exc:
+            self._note_failure(self._reading, exc)
+            return None
+        self._reading.succeeded()
+        self._sweeper.start()
+        if block is not None:
+            self._tier.keep(key.short, block)
+        return block
+
+    def _load(self, key: BlockKey, database: BlockDatabase) -> OpenBlock | None:
+        """Open a block's file, in a cache thread."""
+        for _ in range(2):  # the file may be replaced between the look-up and the open
+            filename = database.filename_of(key.short)
+            if filename is None:
+                return None
+            path = database.path_of(filename)
+            try:
+                block = OpenBlock(path, partial(self._was_damaged, key, filename))
+                _check_names(block, key)
+            except FileNotFoundError:
+                continue
+            except CorruptBlockError as exc:
+                self._count_corrupt(path, exc)
+                database.forget(key.short, filename)
+                return None
+            return block
+        return None
+
+    def _was_damaged(
+        self, key: BlockKey, filename: str, block: OpenBlock, exc: CacheError | OSError
+    ) -> None:
+        """Forget a block that a reader found damaged; the reader doesn't wait for that."""
+        self._tier.drop_block(key.short, block)
+        self._count_corrupt(block.path, exc)
+        forget = partial(BlockDatabase.forget, key=key.short, filename=filename)
+        try:
+            self._writers.submit(partial(self._current.use, forget))
+        except CacheError:
+            logger.debug("a damaged block stays until it is read again: the store is closed")
+
+    def _count_corrupt(self, path: str, exc: Exception) -> None:
+        self._counters.add("blocks_corrupt")
+        self._corrupt.log(path, exc)
+
+    # Writing, in the writing thread
+
+    def _store(
+        self,
+        key: BlockKey,
+        file: RemoteFile,
+        fresh: Mapping[int, _Piece],
+        database: BlockDatabase,
+    ) -> None:
+        old = self._load(key, database)
+        if old is not None and self._has_all(old, fresh):
+            return
+        pieces = {**(self._pieces_of(old) if old is not None else {}), **fresh}
+        value = _block_file(key, file, pieces)
+        room = self._measured(database)
+        with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
+            self._make_room(database, room, eviction.stored_size(value.size))
+            previous = database.filename_of(key.short)
+            slot.note(key.short, [value.filename, *([previous] if previous else [])])
+            database.put_block(key.short, value, file.entry)
+            slot.wipe()
+        self._tier.drop([key.short])
+        self._counters.add("blocks_stored")
+
+    def _has_all(self, old: OpenBlock, fresh: Mapping[int, _Piece]) -> bool:
+        """Tell whether the very same pieces are stored; another process was faster."""
+        return all(old.header.checksums[place] == piece.checksum for place, piece in fresh.items())
+
+    def _pieces_of(self, old: OpenBlock) -> dict[int, _Piece]:
+        """Read what is stored already; a damaged piece is left out."""
+        pieces = {}
+        for place in range(PIECES_PER_BLOCK):
+            if old.places >> place & 1:
+                start = place * PIECE_SIZE
+                try:
+                    data = old.read(start, start + old.header.size_at(place))
+                except CorruptBlockError:
+                    continue
+                pieces[place] = _Piece(data, old.header.checksums[place])
+        return pieces
+
+    def _slots(self, database: BlockDatabase, room: _Room) -> WriteSlots:
+        count = eviction.slot_count(room.limit)
+        slots = WriteSlots(database.directory, count, database.recover)
+        if self._recovered != database.directory:
+            slots.recover_all()
+            self._recovered = database.directory
+        return slots
+
+    def _make_room(self, database: BlockDatabase, room: _Room, size: int) -> None:
+        evicted = database.make_room(size, eviction.capacity(room.limit, room.overhead))
+        self._tier.drop(evicted)
+        self._counters.add("blocks_evicted", len(evicted))
+
+    # Around both
+
+    def _run(self, work: Callable[[BlockDatabase], T], /) -> T:
+        """Have `work` done with the current database, on a reading thread."""
+        return self._readers.call(partial(self._current.use, work), _READ_TIMEOUT_S)
+
+    def _note_failure(self, health: Health, exc: Exception) -> None:
+        if self._closed:
+            return
+        reason = str(exc) or type(exc).__name__
+        if isinstance(exc, BusyError):
+            health.busy(reason)
+            return
+        if not isinstance(exc, CacheError | OSError):
+            logger.error("unexpected in the cache", exc_info=exc)
+        health.failed(reason)
+
+    def _measured(self, database: BlockDatabase) -> _Room:
+        """Return the limit and the overhead, measured anew once a second."""
+        with self._room_lock:
+            now = self._clock()
+            if self._room is None or now - self._room.measured_at >= _MEASURE_S:
+                self._room = _Room(now, self._limit(), database.overhead())
+            return self._room
+
+    def _measure_usage(self, database: BlockDatabase) -> CacheUsage:
+        room = self._measured(database)
+        used = database.used() + room.overhead
+        return CacheUsage(used, room.limit, database.block_count(), None)
+
+    def _limit(self) -> int:
+        stored = read_limit(self._directory)
+        return stored[0] if stored is not None else self._own_limit
+
+    def _was_replaced(self) -> None:
+        self._tier.clear()
+        self._sweeper.start()
+        self._sweeper.hurry()
+
+
+def _check_names(block: OpenBlock, key: BlockKey) -> None:
+    """Check that a file's header names the block that its row names.
+
+    Raises:
+        CorruptBlockError: It names another.
+    """
+    if block.header.index != key.index or file_key_of(block.header.name) != key.file_key:
+        raise CorruptBlockError("the block of another file, or another block of this one")
+
+
+def _block_file(key: BlockKey, file: RemoteFile, pieces: Mapping[int, _Piece]) -> BlockFile:
+    checksums = {place: piece.checksum for place, piece in pieces.items()}
+    header = make_header(encode_name(file.name_key), key.index, file.size, checksums)
+    data = [pieces[place].data for place in sorted(pieces)]
+    return BlockFile(new_filename(key.short), [encode_header(header), *data], header.stored_size)
