@@ -194,7 +194,8 @@ class ListingParser:
                     self._read_row(self._open_list, token.group(1), token.group(2))
             else:
                 self._read_other(kind, token)
-        if self._open_list is not None and len(self._open_list.items) > self._max_items:
+        most = max(len(rows.items) for rows in (self._best, self._open_list) if rows is not None)
+        if most > self._max_items:
             raise self._bad(f"the listing has more than {self._max_items} rows")
         self._window = bytearray(text[max(whole, end) :])
 
