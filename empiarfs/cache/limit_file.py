@@ -10,10 +10,13 @@ The file is one line: the number of bytes, a blank, and the reason for people.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from empiarfs.cache.eviction import MIN_LIMIT
 from empiarfs.errors import ConfigError
+
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
 def limit_path(blocks: Path) -> Path:
@@ -28,7 +31,7 @@ def read_limit(blocks: Path) -> tuple[int, str] | None:
     except OSError:
         return None
     number, _, reason = line.strip().partition(" ")
-    if not (number.isascii() and number.isdecimal()) or int(number) < MIN_LIMIT:
+    if not _NUMBER.match(number) or int(number) < MIN_LIMIT:
         return None
     return int(number), reason
 

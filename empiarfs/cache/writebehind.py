@@ -1,0 +1,222 @@
+"""Write-behind: pieces on their way to the store, readable meanwhile.
+
+A stream brings the sixteen pieces of a block within moments of each other. Storing each by
+itself would write the block sixteen times; so a block is stored when it is whole, or a
+moment after its first piece came. Until it is stored its pieces are found here.
+
+What waits is bounded. Whoever adds while the bound is reached waits for room, so that a
+slow disk slows the stream down a little; but not for long: then the piece is dropped, since
+the cache is there to help, and a reader never waits for it.
+
+Threading: `add`, `get` and `flush` may be called from any thread. One thread, started at
+the first `add`, takes blocks and puts them into the store, without the lock. A block that
+is being written stays visible to `get` until `put` has returned; pieces that come meanwhile
+start a new pending block of the same key.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from empiarfs.cache.store import BlockStore, ReadableBuffer
+from empiarfs.core.blocks import block_of, piece_size, pieces_of_block, place_of
+from empiarfs.core.files import BlockKey, RemoteFile
+from empiarfs.stats import Counters
+
+logger = logging.getLogger(__name__)
+
+_ROOM_TIMEOUT_S = 2.0
+_CLOSE_TIMEOUT_S = 5.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A block that waits to be stored.
+
+    Attributes:
+        file: The file that it is of.
+        due_at: When it is stored even if it isn't whole; monotonic seconds.
+        pieces: By place.
+        size: Bytes of all pieces.
+    """
+
+    file: RemoteFile
+    due_at: float
+    pieces: dict[int, ReadableBuffer] = field(default_factory=dict)
+    size: int = 0
+
+
+class WriteBehind:
+    """Collects pieces to blocks, and stores them in the background.
+
+    Args:
+        store: Where they go.
+        limit: Bytes that may wait.
+        delay_s: How long a block that isn't whole waits for its other pieces.
+        counters: Counts `blocks_dropped` for each piece that found no room.
+        room_timeout_s: How long `add` waits for room.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        *,
+        limit: int = 32 * 1024 * 1024,
+        delay_s: float = 1.0,
+        counters: Counters | None = None,
+        room_timeout_s: float = _ROOM_TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._limit = limit
+        self._delay_s = delay_s
+        self._counters = counters
+        self._room_timeout_s = room_timeout_s
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._pending: dict[BlockKey, _Pending] = {}  # oldest first; guarded by _changed
+        self._whole: dict[BlockKey, _Pending] = {}  # guarded by _changed
+        self._writing: tuple[BlockKey, _Pending] | None = None  # guarded by _changed
+        self._size = 0  # bytes of all the above; guarded by _changed
+        self._flushing = 0  # calls of flush that wait; guarded by _changed
+        self._thread: threading.Thread | None = None  # guarded by _changed
+        self._closed = False  # guarded by _changed
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait or are being written."""
+        with self._changed:
+            return self._size
+
+    def add(self, file: RemoteFile, piece: int, data: ReadableBuffer) -> None:
+        """Have a piece stored some time; it is dropped if there is no room for too long.
+
+        Args:
+            file: The file that it is of.
+            piece: Its number in the file.
+            data: Its bytes. They are kept as they are, not copied: they must not change any
+                more.
+        """
+        size = memoryview(data).nbytes
+        if size != piece_size(piece, file.size):
+            logger.error("%d bytes for piece %d of %r", size, piece, file.path)
+            return
+        with self._changed:
+            if not self._wait_for_room(size):
+                if self._counters is not None:
+                    self._counters.add("blocks_dropped")
+                return
+            self._start()
+            if self._keep(file, piece, data, size):
+                self._changed.notify_all()
+
+    def get(self, file: RemoteFile, piece: int) -> ReadableBuffer | None:
+        """Return the piece if it isn't stored yet; its bytes must not be changed."""
+        key = BlockKey(file.short_key, block_of(piece))
+        place = place_of(piece)
+        with self._changed:
+            found = [self._pending.get(key), self._whole.get(key)]
+            if self._writing is not None and self._writing[0] == key:
+                found.append(self._writing[1])
+            for block in found:
+                if block is not None and place in block.pieces:
+                    return block.pieces[place]
+        return None
+
+    def flush(self, timeout_s: float) -> bool:
+        """Have everything stored now; return whether it was within `timeout_s`."""
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._size, timeout_s)
+            finally:
+                self._flushing -= 1
+
+    def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+        """Store what waits, as far as that is done within `timeout_s`, and end the thread."""
+        self.flush(timeout_s)
+        with self._changed:
+            self._closed = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(timeout_s)
+
+    def _wait_for_room(self, size: int) -> bool:
+        def has_room() -> bool:
+            # A single piece is taken even if the limit is smaller than it.
+            return self._closed or not self._size or self._size + size <= self._limit
+
+        return self._changed.wait_for(has_room, self._room_timeout_s) and not self._closed
+
+    def _keep(self, file: RemoteFile, piece: int, data: ReadableBuffer, size: int) -> bool:
+        """Keep a piece; return whether that gives the thread something to think about."""
+        index = block_of(piece)
+        key = BlockKey(file.short_key, index)
+        if key in self._whole:
+            return False  # what comes again is the same
+        block = self._pending.get(key)
+        is_first = block is None
+        if block is None:
+            block = self._pending[key] = _Pending(file, self._clock() + self._delay_s)
+        if place_of(piece) in block.pieces:
+            return False
+        block.pieces[place_of(piece)] = data
+        block.size += size
+        self._size += size
+        is_whole = len(block.pieces) == len(pieces_of_block(index, file.size))
+        if is_whole:
+            self._whole[key] = self._pending.pop(key)
+        return is_first or is_whole or self._size >= self._limit
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="empiarfs-write-behind", daemon=True
+            )
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                taken = self._wait_for_block()
+                if taken is None:
+                    return
+                self._writing = taken
+            key, block = taken
+            try:
+                self._store.put(key, block.file, block.pieces)
+            except Exception:
+                # A store doesn't raise. If one did, the pieces would wait here for ever.
+                logger.exception("storing block %d of %r", key.index, block.file.path)
+            with self._changed:
+                self._writing = None
+                self._size -= block.size
+                self._changed.notify_all()
+            del key, block, taken
+
+    def _wait_for_block(self) -> tuple[BlockKey, _Pending] | None:
+        """Wait until a block is to be stored, and take it; return None at the end."""
+        while not self._closed:
+            if self._whole:
+                return self._take(self._whole)
+            if not self._pending:
+                self._changed.wait()
+                continue
+            oldest = next(iter(self._pending.values()))
+            wait_s = oldest.due_at - self._clock()
+            # When the bound is reached nobody can add the pieces that a block waits for.
+            if wait_s <= 0 or self._flushing or self._size >= self._limit:
+                return self._take(self._pending)
+            self._changed.wait(wait_s)
+        return None
+
+    def _take(self, blocks: dict[BlockKey, _Pending]) -> tuple[BlockKey, _Pending]:
+        key = next(iter(blocks))
+        return key, blocks.pop(key)
