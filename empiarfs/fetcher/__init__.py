@@ -1,0 +1,18 @@
+"""Gets bytes to whoever wants them: from memory, from the cache directory, else by HTTP.
+
+`Fetcher` is the one way to the bytes of the archive. It keeps four promises:
+
+* one fetch for a piece, however many readers want it (single-flight);
+* bytes are handed out as they arrive, a piece of 64 KiB at a time;
+* what was asked for goes before what was foreseen;
+* memory is bounded: recent pieces, pieces on their way, pieces not yet on disk.
+
+Modules: `spans` (one GET and those who wait for it), `queue` (which span goes next),
+`fetching` (the `Fetcher` and its threads).
+"""
+
+from __future__ import annotations
+
+from empiarfs.fetcher.fetching import Fetcher, FetcherConfig
+
+__all__ = ["Fetcher", "FetcherConfig"]

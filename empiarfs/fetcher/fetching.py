@@ -1,0 +1,333 @@
+"""The fetcher: where a wanted piece is, and how it gets here.
+
+A piece is looked for in this order, cheapest first, and such that one that moves on
+meanwhile is met later on its way:
+
+    recent pieces → on its way from the archive → on its way to the disk
+    → cache directory → the archive
+
+Threading: `read` and `prefetch` are safe from any thread. One thread of its own, started
+when first needed, turns what was foreseen into spans, so that no reader waits for a look
+into the cache directory that it did not ask for; `workers` has the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from empiarfs.archive.client import ArchiveClient
+from empiarfs.cache.store import BlockStore
+from empiarfs.cache.writebehind import WriteBehind
+from empiarfs.core.blocks import (
+    BLOCK_SIZE,
+    PIECE_SIZE,
+    BlockIndex,
+    block_of,
+    byte_range_of,
+    piece_size,
+    pieces_covering,
+    pieces_of_block,
+    place_of,
+    runs,
+)
+from empiarfs.core.files import BlockKey, RemoteFile
+from empiarfs.core.ranges import ByteRange
+from empiarfs.core.retry import RetryPolicy
+from empiarfs.errors import CorruptBlockError, EmpiarFSError, InterruptedCallError
+from empiarfs.fetcher.flights import Buffer, Flights, Located
+from empiarfs.fetcher.queue import SpanQueue
+from empiarfs.fetcher.spans import SpanAbandoned
+from empiarfs.fetcher.workers import Workers
+from empiarfs.patience import Patience
+from empiarfs.stats import Counters
+
+logger = logging.getLogger(__name__)
+
+# Plans that wait for the foreseeing thread; older ones are forgotten.
+_PLANS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class FetcherConfig:
+    """Bounds of the fetcher.
+
+    Attributes:
+        max_connections: GETs under way at once; the client's budget bounds them as well.
+        reserved_connections: Of these, how many foreseen spans must leave free.
+        memory: Bytes of recent pieces.
+        foreseen: Bytes that may be on their way without anybody waiting for them.
+        pending: Bytes that may wait for the disk.
+        smallest_span: A GET asks for at least so many bytes, where as many are missing.
+        largest_span: And for no more than these.
+    """
+
+    max_connections: int = 12
+    reserved_connections: int = 2
+    memory: int = 96 * 1024 * 1024
+    foreseen: int = 64 * 1024 * 1024
+    pending: int = 32 * 1024 * 1024
+    smallest_span: int = 256 * 1024
+    largest_span: int = 8 * 1024 * 1024
+
+
+class Fetcher:
+    """The way to the bytes of the archive; one for a process."""
+
+    def __init__(
+        self,
+        client: ArchiveClient,
+        store: BlockStore,
+        counters: Counters,
+        config: FetcherConfig | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._store = store
+        self._counters = counters
+        self._config = config or FetcherConfig()
+        self._pending = WriteBehind(store, limit=self._config.pending)
+        limit = self._config.max_connections
+        self._queue = SpanQueue(max(1, limit - self._config.reserved_connections))
+        self._flights = Flights(self._config.memory)
+        self._workers = Workers(
+            client,
+            self._queue,
+            self._flights,
+            self._pending,
+            counters,
+            retry or RetryPolicy(),
+            limit,
+        )
+        self._condition = threading.Condition()
+        self._plans: deque[tuple[RemoteFile, ByteRange]] = deque(maxlen=_PLANS_KEPT)
+        self._foreseer: threading.Thread | None = None  # guarded by _condition
+        self._closed = False  # guarded by _condition
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def read(self, file: RemoteFile, wanted: ByteRange, patience: Patience) -> tuple[bytes, bool]:
+        """Return the bytes `wanted` of `file`, and whether they had to be waited for.
+
+        Args:
+            file: The version to read.
+            wanted: A range inside the file.
+            patience: How long to wait for the archive.
+
+        Returns:
+            Exactly `len(wanted)` bytes; and True if the archive had to be waited for.
+
+        Raises:
+            FileChangedError: The archive holds another version now.
+            NotFoundError: The file is gone.
+            ForbiddenError: The archive refuses to hand it out.
+            BadResponseError: The archive keeps on sending something else.
+            GaveUpError: Patience is over.
+            InterruptedCallError: The caller stopped waiting, or the fetcher was closed.
+        """
+        if not wanted:
+            return b"", False
+        pieces = pieces_covering(wanted)
+        located = self._in_memory(file, pieces)
+        if located.held:
+            self._counters.add("memory_bytes", sum(map(len, located.held.values())))
+        if len(located.held) == len(pieces):
+            return _cut(located, wanted, pieces), False
+        whole = self._from_disk(file, wanted, pieces, located)
+        if whole is not None:
+            return whole, False
+        starved = len(located.held) < len(pieces)
+        if starved:
+            self._from_archive(file, pieces, located, patience)
+        return _cut(located, wanted, pieces), starved
+
+    def _in_memory(self, file: RemoteFile, pieces: range) -> Located:
+        located = self._flights.locate(file, pieces)
+        for piece in located.missing(pieces):
+            pending = self._pending.get(file, piece)
+            if pending is not None:
+                located.held[piece] = pending
+        return located
+
+    def _from_disk(
+        self, file: RemoteFile, wanted: ByteRange, pieces: range, located: Located
+    ) -> bytes | None:
+        """Add what the cache directory has.
+
+        Returns:
+            The bytes `wanted` if all of them come from one stored block, which is the
+            common case and needs no copy; else None.
+        """
+        missing = located.missing(pieces)
+        for block in dict.fromkeys(map(block_of, missing)):
+            stored = self._store.open(BlockKey(file.short_key, block), file)
+            if stored is None:
+                continue
+            first = block * BLOCK_SIZE
+            here = [
+                p for p in missing if block_of(p) == block and stored.places >> place_of(p) & 1
+            ]
+            try:
+                if len(here) == len(pieces):
+                    whole = stored.read(wanted.start - first, wanted.stop - first)
+                    self._counters.add("disk_bytes", len(whole))
+                    return whole
+                for run in runs(here):
+                    part = byte_range_of(run, file.size)
+                    data = memoryview(stored.read(part.start - first, part.stop - first))
+                    self._counters.add("disk_bytes", len(data))
+                    for piece in run:
+                        offset = piece * PIECE_SIZE - part.start
+                        located.held[piece] = data[offset : offset + PIECE_SIZE]
+            except CorruptBlockError as exc:
+                # The store has removed and counted it; what it held is fetched again.
+                logger.info("a stored block of %r is damaged: %s", file.path, exc)
+        return None
+
+    def _from_archive(
+        self, file: RemoteFile, pieces: range, located: Located, patience: Patience
+    ) -> None:
+        """Add all that is missing, by waiting for the archive."""
+        while True:
+            missing = located.missing(pieces)
+            if missing:
+                self._launch(file, missing, located, urgent=True)
+            for span in dict.fromkeys(located.flights.values()):
+                self._queue.make_urgent(span)
+            try:
+                self._wait_for(file, located, patience)
+                return
+            except SpanAbandoned:
+                found = self._in_memory(file, pieces)
+                located.held.update(found.held)
+                located.flights = found.flights
+
+    def _wait_for(self, file: RemoteFile, located: Located, patience: Patience) -> None:
+        piece = 0
+        try:
+            for piece, span in located.flights.items():
+                located.held[piece] = span.take(piece, patience)
+        except InterruptedCallError:
+            raise
+        except EmpiarFSError as exc:
+            self._flights.note_failure(file, piece, exc)
+            raise
+
+    def _launch(
+        self, file: RemoteFile, missing: list[int], located: Located, *, urgent: bool
+    ) -> None:
+        # About a second of one connection: long enough to make round trips cheap, short
+        # enough that a stalled one costs little.
+        size = min(max(self._workers.speed, self._config.smallest_span), self._config.largest_span)
+        span_pieces = max(1, int(size) // PIECE_SIZE)
+        launched = self._flights.launch(
+            file, missing, located, span_pieces=span_pieces, urgent=urgent
+        )
+        self._workers.queue(launched)
+
+    # -- foresight -------------------------------------------------------------------------
+
+    def prefetch(self, file: RemoteFile, foreseen: ByteRange) -> None:
+        """Fetch what a planner foresees, when nothing more pressing is to be done."""
+        if not foreseen:
+            return
+        with self._condition:
+            if self._closed:
+                return
+            self._plans.append((file, foreseen))
+            if self._foreseer is None:
+                self._foreseer = threading.Thread(
+                    target=self._foresee, name="empiarfs-foresee", daemon=True
+                )
+                self._foreseer.start()
+            self._condition.notify()
+
+    def drop_foreseen(self, file: RemoteFile) -> None:
+        """Forget what was foreseen of `file` and isn't on its way yet."""
+        with self._condition:
+            kept = [plan for plan in self._plans if plan[0] is not file]
+            self._plans.clear()
+            self._plans.extend(kept)
+        for span in self._queue.drop(lambda s: s.file == file and s.abandon()):
+            self._workers.end(span, None)
+
+    def _foresee(self) -> None:
+        while True:
+            with self._condition:
+                while not self._plans and not self._closed:
+                    self._condition.wait()
+                if self._closed:
+                    return
+                file, foreseen = self._plans.popleft()
+            try:
+                self._launch_foreseen(file, foreseen.clamp(file.size))
+            except InterruptedCallError:
+                return
+            except Exception:
+                logger.exception("a plan for %r failed unexpectedly", file.path)
+
+    def _launch_foreseen(self, file: RemoteFile, foreseen: ByteRange) -> None:
+        pieces = pieces_covering(foreseen)
+        located = self._in_memory(file, pieces)
+        absent = located.missing(pieces)
+        room = self._config.foreseen - self._flights.foreseen_bytes
+        wanted: list[int] = []
+        for block in dict.fromkeys(map(block_of, absent)):
+            places = self._store.peek(BlockKey(file.short_key, block))
+            for piece in absent:
+                if block_of(piece) == block and not places >> place_of(piece) & 1:
+                    room -= piece_size(piece, file.size)
+                    if room >= 0:
+                        wanted.append(piece)
+            if room < 0:
+                break
+        if wanted:
+            self._launch(file, wanted, located, urgent=False)
+
+    # -- the rest --------------------------------------------------------------------------
+
+    def cached_bytes(self, file: RemoteFile) -> int:
+        """Return how many bytes of `file` the cache directory holds."""
+        total = 0
+        for block in range(-(-file.size // BLOCK_SIZE)):
+            places = self._store.peek(BlockKey(file.short_key, BlockIndex(block)))
+            total += sum(
+                piece_size(piece, file.size)
+                for piece in pieces_of_block(block, file.size)
+                if places >> place_of(piece) & 1
+            )
+        return total
+
+    def usage(self) -> dict[str, int]:
+        """Return what is in memory and under way, for `status`."""
+        return {
+            **self._flights.usage(),
+            "spans_waiting": self._queue.waiting(),
+            "threads": self._workers.threads,
+            "connection_bytes_per_s": int(self._workers.speed),
+        }
+
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Write what waits for the disk."""
+        self._pending.flush(timeout_s)
+
+    def close(self) -> None:
+        """Fail all who wait, write what waits for the disk, end the threads."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        self._workers.close()
+        self._pending.close()
+
+
+def _cut(located: Located, wanted: ByteRange, pieces: range) -> bytes:
+    """Return the bytes `wanted` out of the pieces that cover them."""
+    parts: list[Buffer] = []
+    for piece in pieces:
+        first = piece * PIECE_SIZE
+        start = max(wanted.start - first, 0)
+        stop = min(wanted.stop - first, PIECE_SIZE)
+        parts.append(memoryview(located.held[piece])[start:stop])
+    return b"".join(parts)

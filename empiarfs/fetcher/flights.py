@@ -1,0 +1,166 @@
+"""The table of pieces in memory and on their way: what makes a fetch happen only once.
+
+Threading: safe from any thread. One lock guards all of it and is held for dictionary work
+only, never across a request, a wait or the disk.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from empiarfs.core.blocks import byte_range_of, runs
+from empiarfs.core.files import RemoteFile
+from empiarfs.errors import EmpiarFSError, InterruptedCallError
+from empiarfs.fetcher.memory import RecentFailures, RecentPieces
+from empiarfs.fetcher.spans import Span
+
+# Anything that looks like bytes; pieces are bytearrays, disk reads are bytes.
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(slots=True)
+class Located:
+    """Where the pieces of one read are.
+
+    Attributes:
+        held: Pieces that are here.
+        flights: The spans that bring others.
+    """
+
+    held: dict[int, Buffer] = field(default_factory=dict)
+    flights: dict[int, Span] = field(default_factory=dict)
+
+    def missing(self, pieces: range) -> list[int]:
+        """Return those of `pieces` that are neither here nor on their way."""
+        return [p for p in pieces if p not in self.held and p not in self.flights]
+
+
+class Flights:
+    """Which pieces are in memory, and which span brings which piece.
+
+    Args:
+        memory: Bytes of recent pieces to keep.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self._lock = threading.Lock()
+        self._recent = RecentPieces(memory)  # guarded by _lock
+        self._failures = RecentFailures()  # guarded by _lock
+        self._spans: dict[tuple[str, int], Span] = {}  # guarded by _lock
+        self._foreseen_bytes = 0  # guarded by _lock
+        self._closed = False  # guarded by _lock
+
+    @property
+    def foreseen_bytes(self) -> int:
+        """Bytes on their way that were foreseen."""
+        return self._foreseen_bytes
+
+    def locate(self, file: RemoteFile, pieces: range) -> Located:
+        """Return which of `pieces` are in memory or on their way."""
+        located = Located()
+        with self._lock:
+            for piece in pieces:
+                self._locate(file, piece, located)
+        return located
+
+    def _locate(self, file: RemoteFile, piece: int, located: Located) -> bool:
+        name = (file.short_key, piece)
+        recent = self._recent.get(name)
+        if recent is not None:
+            located.held[piece] = recent
+            return True
+        span = self._spans.get(name)
+        if span is not None:
+            located.flights[piece] = span
+            return True
+        return False
+
+    def launch(
+        self,
+        file: RemoteFile,
+        missing: list[int],
+        located: Located,
+        *,
+        span_pieces: int,
+        urgent: bool,
+    ) -> list[Span]:
+        """Make spans of the `missing` pieces and add them to `located`.
+
+        Args:
+            file: The version that they belong to.
+            missing: Indices of pieces, ascending.
+            located: What is known of them; also gets what has moved on since it was made.
+            span_pieces: How many pieces a span may have.
+            urgent: Somebody waits for them; else they are foreseen.
+
+        Returns:
+            The new spans, which the caller queues.
+
+        Raises:
+            EmpiarFSError: One of them could not be had a moment ago.
+            InterruptedCallError: The table is closed.
+        """
+        launched: list[Span] = []
+        with self._lock:
+            if self._closed:
+                raise InterruptedCallError("the file system is being unmounted")
+            if urgent:
+                self._refuse_failed(file, missing)
+            absent = [p for p in missing if not self._locate(file, p, located)]
+            for run in runs(absent):
+                for start in range(run.start, run.stop, span_pieces):
+                    stop = min(start + span_pieces, run.stop)
+                    launched.append(Span(file, range(start, stop), urgent=urgent))
+            for span in launched:
+                for piece in span.pieces:
+                    self._spans[file.short_key, piece] = span
+                    located.flights[piece] = span
+                if span.foreseen:
+                    self._foreseen_bytes += span.size
+        return launched
+
+    def _refuse_failed(self, file: RemoteFile, pieces: list[int]) -> None:
+        for piece in pieces:
+            failure = self._failures.get((file.short_key, piece))
+            if failure is not None:
+                raise failure
+
+    def arrived(self, span: Span, piece: int, buffer: bytearray) -> None:
+        """Keep a piece that has come; its span no longer brings it."""
+        name = (span.file.short_key, piece)
+        with self._lock:
+            self._recent.add(name, buffer)
+            self._spans.pop(name, None)
+            self._failures.clear()
+            if span.foreseen:
+                self._foreseen_bytes -= len(buffer)
+
+    def ended(self, span: Span) -> None:
+        """Forget the pieces that the span has not brought and will not bring."""
+        left = span.missing()
+        with self._lock:
+            for piece in left:
+                self._spans.pop((span.file.short_key, piece), None)
+            if span.foreseen and left:
+                self._foreseen_bytes -= len(byte_range_of(left, span.file.size))
+
+    def note_failure(self, file: RemoteFile, piece: int, failure: EmpiarFSError) -> None:
+        """Remember for half a minute that the piece could not be had."""
+        with self._lock:
+            self._failures.add((file.short_key, piece), failure)
+
+    def close(self) -> set[Span]:
+        """Launch nothing any more; return the spans that are on their way."""
+        with self._lock:
+            self._closed = True
+            return set(self._spans.values())
+
+    def usage(self) -> dict[str, int]:
+        """Return what is in memory and under way."""
+        with self._lock:
+            return {
+                "memory_bytes": self._recent.used,
+                "pieces_in_flight": len(self._spans),
+                "foreseen_bytes": self._foreseen_bytes,
+            }

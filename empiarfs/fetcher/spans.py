@@ -1,0 +1,129 @@
+"""A span: adjacent pieces of one file that are asked for in one GET, and who waits for them.
+
+A span lives from the moment somebody wants its pieces until the last one has come or it has
+failed for good. A GET that breaks off in between doesn't end it: what came is kept, and the
+next attempt asks for the rest.
+
+Threading: safe from any thread; one condition for each span, so that a piece that comes
+wakes those who wait for this span and nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+
+from empiarfs.core.blocks import byte_range_of
+from empiarfs.core.files import RemoteFile
+from empiarfs.errors import EmpiarFSError
+from empiarfs.patience import Patience
+
+
+class SpanAbandoned(Exception):
+    """The span was dropped because nobody waited for it, just when somebody came."""
+
+
+class SpanState(Enum):
+    """Where a span is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class Span:
+    """Adjacent pieces of one file, fetched together.
+
+    Attributes:
+        file: The version they belong to.
+        pieces: Their indices.
+        urgent: Somebody waits for one of them; False while they are only foreseen. Changed
+            by the queue alone.
+        state: Changed by the queue alone.
+        attempts: GETs sent for it that brought nothing, in a row.
+    """
+
+    def __init__(self, file: RemoteFile, pieces: range, *, urgent: bool) -> None:
+        self.file = file
+        self.pieces = pieces
+        self.urgent = urgent
+        self.foreseen = not urgent
+        self.state = SpanState.QUEUED
+        self.attempts = 0
+        self._condition = threading.Condition()
+        self._buffers: dict[int, bytearray] = {}  # guarded by _condition
+        self._next = pieces.start  # guarded by _condition
+        self._error: EmpiarFSError | None = None  # guarded by _condition
+        self._last_failure: EmpiarFSError | None = None  # guarded by _condition
+        self._waiters = 0  # guarded by _condition
+        self._abandoned = False  # guarded by _condition
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its pieces."""
+        return len(byte_range_of(self.pieces, self.file.size))
+
+    def missing(self) -> range:
+        """Return the pieces that have not come yet; they come in order."""
+        with self._condition:
+            return range(self._next, self.pieces.stop)
+
+    def publish(self, piece: int, buffer: bytearray) -> None:
+        """Hand out the next piece; `buffer` must not change any more."""
+        with self._condition:
+            if piece != self._next:
+                raise ValueError(f"piece {piece} out of turn, {self._next} is next")
+            self._buffers[piece] = buffer
+            self._next = piece + 1
+            self._last_failure = None
+            if self._waiters:
+                self._condition.notify_all()
+
+    def fail(self, error: EmpiarFSError) -> None:
+        """End the span: all who wait for a piece that has not come get `error`."""
+        with self._condition:
+            self._error = error
+            self._condition.notify_all()
+
+    def abandon(self) -> bool:
+        """End the span unless somebody waits for it; tell whether it ended.
+
+        Whoever comes too late is told so by `take`, and asks anew.
+        """
+        with self._condition:
+            if self._waiters == 0:
+                self._abandoned = True
+            return self._abandoned
+
+    def note_failure(self, failure: EmpiarFSError) -> None:
+        """Remember what went wrong last, as the reason if somebody gives up."""
+        with self._condition:
+            self._last_failure = failure
+
+    def take(self, piece: int, patience: Patience) -> bytearray:
+        """Return the piece as soon as it has come.
+
+        Raises:
+            EmpiarFSError: The span failed; or patience is over, with the last failure as
+                its cause.
+            SpanAbandoned: It was dropped before; ask anew.
+        """
+        with self._condition:
+            self._waiters += 1
+            try:
+                patience.wait_for(
+                    self._condition,
+                    lambda: piece in self._buffers or self._is_over(),
+                    lambda: self._last_failure,
+                )
+            finally:
+                self._waiters -= 1
+            buffer = self._buffers.get(piece)
+            if buffer is not None:
+                return buffer
+            if self._error is not None:
+                raise self._error
+            raise SpanAbandoned
+
+    def _is_over(self) -> bool:
+        return self._error is not None or self._abandoned

@@ -1,0 +1,204 @@
+"""The threads that fetch spans: one GET at a time each, asking again where that breaks off.
+
+Threading: threads are started when there is work and end after a while without. Each runs
+one span at a time; what they share lies in the queue and in the table of flights.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+from empiarfs.archive.client import ArchiveClient
+from empiarfs.cache.writebehind import WriteBehind
+from empiarfs.core.blocks import byte_range_of, piece_size
+from empiarfs.core.retry import RetryPolicy
+from empiarfs.errors import (
+    BadResponseError,
+    EmpiarFSError,
+    InterruptedCallError,
+    OfflineError,
+)
+from empiarfs.fetcher.flights import Flights
+from empiarfs.fetcher.queue import SpanQueue
+from empiarfs.fetcher.spans import Span
+from empiarfs.patience import Patience
+from empiarfs.stats import Counters
+
+logger = logging.getLogger(__name__)
+
+# A thread without work ends after this long, in seconds.
+_IDLE_S = 30.0
+# While the archive is out of reach the client refuses at once and probes now and then; a
+# span asks this often, so that one of them is the probe and all go on soon after it.
+_OFFLINE_PAUSE_S = 1.0
+# Long enough for the request that needed the connection to take it.
+_AFTER_GIVING_WAY_S = 0.05
+# How often a span that nobody waits for is tried before it is dropped.
+_FORESEEN_ATTEMPTS = 2
+# Spans below this many bytes say more about round trips than about speed.
+_SPEED_SAMPLE = 256 * 1024
+
+
+class Workers:
+    """Fetches the spans of a queue.
+
+    Args:
+        client: Sends the GETs.
+        queue: Says which span is next.
+        flights: Gets the pieces.
+        pending: Gets the pieces, for the disk.
+        counters: Counts what happens.
+        retry: When to ask again.
+        limit: How many threads at most.
+    """
+
+    def __init__(
+        self,
+        client: ArchiveClient,
+        queue: SpanQueue,
+        flights: Flights,
+        pending: WriteBehind,
+        counters: Counters,
+        retry: RetryPolicy,
+        limit: int,
+    ) -> None:
+        self._client = client
+        self._queue = queue
+        self._flights = flights
+        self._pending = pending
+        self._counters = counters
+        self._retry = retry
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._threads = 0  # guarded by _lock
+        self._closed = False
+        # Bytes a second of one connection; to begin with, EMPIAR's as seen from the US.
+        self._speed = 1.5e6
+
+    @property
+    def speed(self) -> float:
+        """Bytes a second that one connection brought lately."""
+        return self._speed
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are."""
+        return self._threads
+
+    def queue(self, spans: list[Span]) -> None:
+        """Queue the spans, and see to it that there are threads for them."""
+        for span in spans:
+            self._queue.put(span)
+        with self._lock:
+            room = self._limit - self._threads
+            for _ in range(min(room, len(spans) - self._queue.idle_takers())):
+                self._threads += 1
+                threading.Thread(target=self._serve, name="empiarfs-fetch", daemon=True).start()
+
+    def close(self) -> None:
+        """Fail all spans and end the threads."""
+        self._closed = True
+        closing = InterruptedCallError("the file system is being unmounted")
+        left = self._flights.close()
+        for span in {*left, *self._queue.close()}:
+            self._flights.ended(span)
+            span.fail(closing)
+
+    def end(self, span: Span, error: EmpiarFSError | None) -> None:
+        """Say that the span brings nothing more; those who still wait get `error`."""
+        self._flights.ended(span)
+        if error is not None:
+            span.fail(error)
+
+    def _serve(self) -> None:
+        while True:
+            span = self._queue.take(_IDLE_S)
+            if span is None:
+                with self._lock:
+                    # A span that came just now found this thread idle and started none.
+                    if self._closed or not self._queue.waiting():
+                        self._threads -= 1
+                        return
+                continue
+            try:
+                self._fetch(span)
+            except Exception as exc:
+                logger.exception("fetching %r failed unexpectedly", span.file.path)
+                self._queue.done(span)
+                self.end(span, BadResponseError(f"unexpected: {exc!r}", url=span.file.path))
+
+    def _fetch(self, span: Span) -> None:
+        """Send one GET for what is missing of the span."""
+        missing = span.missing()
+        wanted = byte_range_of(missing, span.file.size)
+        began = time.monotonic()
+        try:
+            self._client.read_range(
+                span.file,
+                wanted,
+                self._receive(span, missing),
+                urgent=span.urgent,
+                patience=Patience(float("inf")),
+                cancelled=lambda: self._closed,
+            )
+        except EmpiarFSError as exc:
+            self._queue.done(span)
+            self._after_failure(span, exc, progressed=span.missing() != missing)
+            return
+        self._queue.done(span)
+        self.end(span, None)
+        took_s = time.monotonic() - began
+        if len(wanted) >= _SPEED_SAMPLE and took_s > 0:
+            self._speed += 0.2 * (len(wanted) / took_s - self._speed)
+
+    def _receive(self, span: Span, missing: range) -> Iterator[memoryview]:
+        """Yield a buffer for each missing piece, and hand the piece out once it is full."""
+        for piece in missing:
+            buffer = bytearray(piece_size(piece, span.file.size))
+            yield memoryview(buffer)
+            self._flights.arrived(span, piece, buffer)
+            span.publish(piece, buffer)
+            if span.foreseen:
+                self._counters.add("prefetched_bytes", len(buffer))
+            self._pending.add(span.file, piece, buffer)
+
+    def _after_failure(self, span: Span, failure: EmpiarFSError, *, progressed: bool) -> None:
+        """Queue the span again after a while, or end it."""
+        span.note_failure(failure)
+        span.attempts = 1 if progressed else span.attempts + 1
+        if span.attempts >= _FORESEEN_ATTEMPTS and span.abandon():
+            self.end(span, None)
+            return
+        delay_s = self._delay_s(span, failure)
+        if delay_s is None:
+            self.end(span, failure)
+            return
+        self._counters.add("retries")
+        left = span.missing()
+        logger.debug(
+            "asking again for pieces %d to %d of %r in %.1f s: %s",
+            left.start,
+            left.stop,
+            span.file.path,
+            delay_s,
+            failure,
+        )
+        self._queue.put(span, delay_s)
+        if self._closed:
+            self.end(span, failure)
+
+    def _delay_s(self, span: Span, failure: EmpiarFSError) -> float | None:
+        """Return when to ask again, or None if that is pointless."""
+        if self._closed:
+            return None
+        if isinstance(failure, InterruptedCallError):
+            # It gave way to what somebody waits for, and goes on after that.
+            span.attempts = 0
+            return _AFTER_GIVING_WAY_S
+        if isinstance(failure, OfflineError):
+            return _OFFLINE_PAUSE_S
+        return self._retry.delay_after_s(span.attempts, failure, random.random())

@@ -1,0 +1,74 @@
+"""One open file: answers its reads, and has fetched what its readers will want next.
+
+A `Reader` is pinned to the version that was opened. It knows nothing of FUSE: Python code
+uses it as the mount does.
+
+Threading: safe from several threads; `_lock` guards the planner's state for the few
+microseconds that a plan takes.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from empiarfs.core.files import RemoteFile
+from empiarfs.core.ranges import ByteRange
+from empiarfs.core.readahead import ReadAhead, ReadAheadConfig
+from empiarfs.fetcher import Fetcher
+from empiarfs.patience import Patience
+
+
+class Reader:
+    """Reads one version of one file.
+
+    Args:
+        file: The version; another one in the archive makes reads fail, never mixes.
+        fetcher: Where bytes come from.
+        config: How far to read ahead.
+
+    Attributes:
+        file: As given.
+    """
+
+    def __init__(
+        self, file: RemoteFile, fetcher: Fetcher, config: ReadAheadConfig | None = None
+    ) -> None:
+        self.file = file
+        self._fetcher = fetcher
+        self._config = config or ReadAheadConfig()
+        self._lock = threading.Lock()
+        self._plan = ReadAhead()  # guarded by _lock
+        self._starved = False  # guarded by _lock
+        self._foresaw = False  # guarded by _lock
+
+    def read(self, offset: int, size: int, patience: Patience) -> bytes:
+        """Return exactly the bytes `[offset, offset + size)` that lie inside the file.
+
+        Args:
+            offset: Bytes from the start of the file; at or past the end gives no bytes.
+            size: Bytes wanted.
+            patience: How long to wait for the archive.
+
+        Raises:
+            EmpiarFSError: As `Fetcher.read`.
+        """
+        wanted = ByteRange(offset, offset + size).clamp(self.file.size)
+        if not wanted:
+            return b""
+        with self._lock:
+            self._plan, foreseen = self._plan.after(
+                wanted, starved=self._starved, file_size=self.file.size, config=self._config
+            )
+            self._foresaw = self._foresaw or bool(foreseen)
+        # Before the wait, so that the archive works on both at once.
+        if foreseen:
+            self._fetcher.prefetch(self.file, foreseen)
+        data, starved = self._fetcher.read(self.file, wanted, patience)
+        with self._lock:
+            self._starved = starved
+        return data
+
+    def close(self) -> None:
+        """Forget what was foreseen for this reader and isn't on its way yet."""
+        if self._foresaw:
+            self._fetcher.drop_foreseen(self.file)

@@ -1,0 +1,311 @@
+"""The fetcher and the reader on an archive in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from empiarfs.cache.store import BlockStore, MemoryBlockStore
+from empiarfs.core.blocks import BLOCK_SIZE, PIECE_SIZE
+from empiarfs.core.ranges import ByteRange
+from empiarfs.errors import (
+    BadResponseError,
+    FileChangedError,
+    ForbiddenError,
+    GaveUpError,
+    InterruptedCallError,
+    StalledError,
+    UnavailableError,
+)
+from empiarfs.fetcher import Fetcher, FetcherConfig
+from empiarfs.patience import Patience
+from empiarfs.reader import Reader
+from empiarfs.stats import Counters
+from tests.support.fake_archive import FakeArchive
+
+PATH = "10934/data/x.mrc"
+CONTENT = bytes(i * 7 % 251 for i in range(3 * BLOCK_SIZE + 1000))
+SECOND = 30.0
+
+
+class Rig:
+    """A fetcher on an archive in memory."""
+
+    def __init__(self, store: BlockStore | None = None, config: FetcherConfig | None = None):
+        self.archive = FakeArchive({PATH: CONTENT})
+        self.store = store or MemoryBlockStore(64 * 1024 * 1024)
+        self.counters = Counters()
+        self.fetcher = Fetcher(self.archive.as_client(), self.store, self.counters, config)
+        self.file = self.archive.remote(PATH)
+
+    def read(self, start: int, stop: int, seconds: float = SECOND) -> bytes:
+        data, _ = self.fetcher.read(self.file, ByteRange(start, stop), Patience(seconds))
+        return data
+
+    def bytes_asked_for(self) -> int:
+        return sum(stop - start for _, start, stop in self.archive.ranges)
+
+
+@pytest.fixture
+def make_rig() -> Iterator[Callable[..., Rig]]:
+    rigs: list[Rig] = []
+
+    def make(*args: object, **kwargs: object) -> Rig:
+        rigs.append(Rig(*args, **kwargs))  # type: ignore[arg-type]  # passed on as they are
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.archive.gate.set()
+        rig.fetcher.close()
+        rig.store.close()
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [
+        (0, 1),
+        (0, PIECE_SIZE),
+        (PIECE_SIZE - 1, PIECE_SIZE + 1),
+        (5, 3 * PIECE_SIZE + 7),
+        (BLOCK_SIZE - 10, BLOCK_SIZE + 10),
+        (0, len(CONTENT)),
+        (len(CONTENT) - 1, len(CONTENT)),
+    ],
+)
+def test_a_read_brings_exactly_its_bytes_cold_and_warm(
+    make_rig: Callable[..., Rig], start: int, stop: int
+) -> None:
+    rig = make_rig()
+
+    assert rig.read(start, stop) == CONTENT[start:stop]
+    assert rig.read(start, stop) == CONTENT[start:stop]
+
+
+def test_a_small_read_asks_for_its_piece_and_no_more(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.read(PIECE_SIZE + 5, PIECE_SIZE + 9)
+
+    assert rig.archive.ranges == [(PATH, PIECE_SIZE, 2 * PIECE_SIZE)]
+
+
+def test_adjacent_missing_pieces_share_one_request(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.read(0, 10 * PIECE_SIZE)
+
+    assert rig.archive.ranges == [(PATH, 0, 10 * PIECE_SIZE)]
+
+
+def test_what_is_there_is_not_asked_for_again(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.read(2 * PIECE_SIZE, 3 * PIECE_SIZE)
+    rig.read(0, 5 * PIECE_SIZE)
+
+    assert sorted(rig.archive.ranges[1:]) == [
+        (PATH, 0, 2 * PIECE_SIZE),
+        (PATH, 3 * PIECE_SIZE, 5 * PIECE_SIZE),
+    ]
+
+
+def test_another_fetcher_finds_the_bytes_in_the_store(make_rig: Callable[..., Rig]) -> None:
+    store = MemoryBlockStore(64 * 1024 * 1024)
+    first = make_rig(store)
+    first.read(0, len(CONTENT))
+    first.fetcher.flush()
+    second = make_rig(store)
+
+    assert second.read(0, len(CONTENT)) == CONTENT
+    assert second.archive.ranges == []
+    assert second.counters["disk_bytes"] == len(CONTENT)
+
+
+def test_twenty_readers_of_one_piece_cause_one_fetch(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.gate.clear()
+    found: list[bytes] = []
+    readers = [
+        threading.Thread(target=lambda: found.append(rig.read(10, 90_000))) for _ in range(20)
+    ]
+    for reader in readers:
+        reader.start()
+    rig.archive.gate.set()
+    for reader in readers:
+        reader.join(SECOND)
+
+    assert found == [CONTENT[10:90_000]] * 20
+    assert rig.bytes_asked_for() == 2 * PIECE_SIZE
+
+
+def test_a_broken_transfer_goes_on_behind_what_came(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.failures = [StalledError("silence", url="u")]
+
+    assert rig.read(0, 8 * PIECE_SIZE) == CONTENT[: 8 * PIECE_SIZE]
+    assert rig.archive.ranges == [
+        (PATH, 0, 8 * PIECE_SIZE),
+        (PATH, 4 * PIECE_SIZE, 8 * PIECE_SIZE),
+    ]
+    assert rig.counters["retries"] == 1
+
+
+def test_a_reader_outlasts_many_failures(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.failures = [StalledError("silence", url="u")] * 20
+
+    assert rig.read(0, 100) == CONTENT[:100]
+
+
+def test_a_reader_gives_up_when_its_patience_is_over(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.failures = [UnavailableError("down", url="u")] * 1000
+
+    with pytest.raises(GaveUpError, match=r"0\.3 s: down"):
+        rig.read(0, 100, seconds=0.3)
+
+
+def test_what_failed_is_refused_at_once_and_healed_by_success(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig()
+    rig.archive.gate.clear()
+    with pytest.raises(GaveUpError):
+        rig.read(0, 100, seconds=0.1)
+    rig.archive.gate.set()
+    # The span went on without its reader; anything that arrives clears the memory of failure.
+    rig.read(BLOCK_SIZE, BLOCK_SIZE + 1)
+
+    assert rig.read(0, 100) == CONTENT[:100]
+
+
+@pytest.mark.parametrize(
+    "error", [ForbiddenError("403", url="u"), FileChangedError("v2", url="u")]
+)
+def test_a_final_answer_ends_the_read_at_once(
+    make_rig: Callable[..., Rig], error: ForbiddenError | FileChangedError
+) -> None:
+    rig = make_rig()
+    rig.archive.failures = [error]
+
+    with pytest.raises(type(error)):
+        rig.read(0, 100)
+    assert len(rig.archive.ranges) == 1
+
+
+def test_an_answer_that_never_fits_ends_the_read(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.failures = [BadResponseError("a log-in page", url="u")] * 100
+
+    with pytest.raises(BadResponseError):
+        rig.read(0, 100)
+
+
+def test_closing_fails_those_who_wait(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.gate.clear()
+    caught: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            rig.read(0, 100)
+        except InterruptedCallError as exc:
+            caught.append(exc)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while not rig.archive.ranges:
+        pass
+    rig.fetcher.close()
+    reader.join(SECOND)
+
+    assert len(caught) == 1
+
+
+def test_an_interrupted_reader_leaves_at_once(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.gate.clear()
+    patience = Patience(SECOND, interrupted=lambda: bool(rig.archive.ranges))
+
+    with pytest.raises(InterruptedCallError):
+        rig.fetcher.read(rig.file, ByteRange(0, 10), patience)
+
+
+def test_memory_in_flight_and_recent_stays_within_its_bounds(
+    make_rig: Callable[..., Rig],
+) -> None:
+    config = FetcherConfig(memory=4 * PIECE_SIZE)
+    rig = make_rig(config=config)
+    for start in range(0, len(CONTENT), 100_000):
+        rig.read(start, min(start + 100_000, len(CONTENT)))
+
+    usage = rig.fetcher.usage()
+    assert usage["memory_bytes"] <= 4 * PIECE_SIZE
+    assert usage["pieces_in_flight"] == 0
+    assert usage["foreseen_bytes"] == 0
+
+
+def test_a_sequential_reader_is_read_ahead_of(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    reader = Reader(rig.file, rig.fetcher)
+    found = b"".join(
+        reader.read(offset, PIECE_SIZE, Patience(SECOND))
+        for offset in range(0, len(CONTENT), PIECE_SIZE)
+    )
+    reader.close()
+
+    assert found == CONTENT
+    assert rig.bytes_asked_for() == len(CONTENT)
+    assert rig.counters["prefetched_bytes"] > BLOCK_SIZE
+
+
+def test_scattered_reads_fetch_their_pieces_only(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    reader = Reader(rig.file, rig.fetcher)
+    for offset in (0, 2 * BLOCK_SIZE + 5, len(CONTENT) - 10):
+        assert reader.read(offset, 4, Patience(SECOND)) == CONTENT[offset : offset + 4]
+
+    assert rig.bytes_asked_for() <= 3 * PIECE_SIZE
+    assert rig.counters["prefetched_bytes"] == 0
+
+
+def test_a_reader_past_the_end_gets_nothing(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    reader = Reader(rig.file, rig.fetcher)
+
+    assert reader.read(len(CONTENT), 100, Patience(SECOND)) == b""
+    assert reader.read(len(CONTENT) - 3, 100, Patience(SECOND)) == CONTENT[-3:]
+
+
+def test_foreseen_work_is_dropped_when_its_reader_closes(make_rig: Callable[..., Rig]) -> None:
+    config = FetcherConfig(max_connections=3, reserved_connections=2, largest_span=PIECE_SIZE)
+    rig = make_rig(config=config)
+    rig.archive.gate.clear()
+    rig.fetcher.prefetch(rig.file, ByteRange(0, len(CONTENT)))
+    while not rig.archive.ranges:
+        pass
+    rig.fetcher.drop_foreseen(rig.file)
+    rig.archive.gate.set()
+
+    assert rig.read(len(CONTENT) - 5, len(CONTENT)) == CONTENT[-5:]
+    assert rig.bytes_asked_for() < len(CONTENT) // 2
+
+
+def test_a_wanted_piece_overtakes_what_was_foreseen(make_rig: Callable[..., Rig]) -> None:
+    config = FetcherConfig(max_connections=2, reserved_connections=1, largest_span=PIECE_SIZE)
+    rig = make_rig(config=config)
+    rig.archive.gate.clear()
+    rig.fetcher.prefetch(rig.file, ByteRange(0, len(CONTENT)))
+    while not rig.archive.ranges:
+        pass
+    found: list[bytes] = []
+    last = len(CONTENT) - 1
+    reader = threading.Thread(target=lambda: found.append(rig.read(last, last + 1)))
+    reader.start()
+    while len(rig.archive.ranges) < 2:
+        pass
+    rig.archive.gate.set()
+    reader.join(SECOND)
+
+    assert found == [CONTENT[-1:]]
+    assert rig.archive.ranges[1][2] == len(CONTENT)
