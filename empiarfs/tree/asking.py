@@ -1,0 +1,351 @@
+"""The tree: when what is known may be believed, and when the archive is asked.
+
+    question               answered from                                 asked for
+    ---------------------  --------------------------------------------  --------------------
+    children of a          memory, catalog, both for `listing_ttl_s`;    its listing
+    directory              older ones where the archive can't be reached
+    a listed name          the listing: it is served                     nothing
+    an unlisted name       remembered absences; names that only          HEAD
+                           programs of this machine ask for are absent
+    size and mtime         memory, catalog, as long as the listing's     HEAD, with those of
+                           row is unchanged                              its neighbours
+
+A size that can't be had is an error for that file; its name stays. An error of the archive
+or the network never turns into "no such file".
+
+Threading: safe from any thread; `_lock` guards the table of directories.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from empiarfs.archive.client import ArchiveClient
+from empiarfs.catalog import Catalog, KnownDirectory, KnownRow
+from empiarfs.core import paths
+from empiarfs.core.files import FileVersion
+from empiarfs.core.listing import ListingItem
+from empiarfs.errors import (
+    EmpiarFSError,
+    InterruptedCallError,
+    IsDirectoryError,
+    NoSuchNameError,
+    NotFoundError,
+)
+from empiarfs.patience import Patience
+from empiarfs.stats import Counters
+from empiarfs.tree.directory import Directory
+from empiarfs.tree.merging import merge, with_missing
+from empiarfs.tree.single_flight import SingleFlight
+from empiarfs.tree.versions import VersionAsker, VersionAskerConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeConfig:
+    """When to believe and when to ask.
+
+    Attributes:
+        listing_ttl_s: How long a listing is believed. Released entries practically never
+            change.
+        refresh_s: How long to wait for a newer listing where an older one is at hand.
+        stale_pause_s: After a refresh failed, the older listing serves for so long.
+        versions: How sizes are asked for.
+        rows_in_memory: Rows of all directories kept in memory, some 300 bytes each.
+        confirmations: How many missing names are asked for at a refresh at most; those
+            beyond stay.
+    """
+
+    listing_ttl_s: float = 86_400.0
+    refresh_s: float = 20.0
+    stale_pause_s: float = 60.0
+    versions: VersionAskerConfig = field(default_factory=VersionAskerConfig)
+    rows_in_memory: int = 400_000
+    confirmations: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Something in the tree.
+
+    Attributes:
+        path: Its path below the archive's root; "" for the root.
+        inode: Its inode number.
+        is_directory: Whether it is a directory; else a file.
+        modified_text: The listing's minute, `YYYY-MM-DD HH:MM`, or "".
+    """
+
+    path: str
+    inode: int
+    is_directory: bool
+    modified_text: str
+
+
+ROOT = Node("", paths.inode_of(""), True, "")
+
+
+class Tree:
+    """The archive's names, sizes and versions; one for a process."""
+
+    def __init__(
+        self,
+        client: ArchiveClient,
+        catalog: Catalog,
+        counters: Counters,
+        config: TreeConfig | None = None,
+    ) -> None:
+        self._client = client
+        self._catalog = catalog
+        self._counters = counters
+        self._config = config or TreeConfig()
+        self._lock = threading.Lock()
+        self._directories: LRUCache[str, Directory] = LRUCache(  # guarded by _lock
+            self._config.rows_in_memory, getsizeof=lambda d: len(d.items) + 1
+        )
+        self._loading: SingleFlight[str, Directory] = SingleFlight()
+        self._asking: SingleFlight[str, KnownRow | None] = SingleFlight()
+        self._changed: list[Callable[[str], None]] = []
+        self._versions = VersionAsker(
+            client, catalog, counters, self._config.versions, self._tell_changed
+        )
+
+    def when_changed(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(path)` whenever a file turns out to have changed in the archive."""
+        self._changed.append(callback)
+
+    # -- directories -----------------------------------------------------------------------
+
+    def directory(self, path: str, patience: Patience) -> Directory:
+        """Return the directory at `path`.
+
+        Raises:
+            NotFoundError: The archive has no such directory.
+            EmpiarFSError: It isn't known and the archive can't be asked.
+        """
+        with self._lock:
+            directory = self._directories.get(path)
+        if directory is not None and self._is_fresh(directory):
+            return directory
+        return self._loading.run(path, patience, lambda: self._load(path, patience))
+
+    def _load(self, path: str, patience: Patience) -> Directory:
+        with self._lock:
+            directory = self._directories.get(path)
+        if directory is None:
+            known = self._catalog.directory(path)
+            if known is not None:
+                self._counters.add("listings_from_catalog")
+                directory = self._keep(Directory(known))
+        if directory is not None and self._is_fresh(directory):
+            return directory
+        old = directory
+        if old is None:
+            return self._refresh(path, None, patience)
+        try:
+            return self._refresh(path, old, patience.limit(self._config.refresh_s))
+        except (NotFoundError, InterruptedCallError):
+            raise
+        except EmpiarFSError as exc:
+            logger.info("the listing of %r is stale and can't be renewed: %s", path, exc)
+            self._counters.add("stale_listings")
+            old.no_refresh_before_s = time.monotonic() + self._config.stale_pause_s
+            return old
+
+    def _is_fresh(self, directory: Directory) -> bool:
+        if time.monotonic() < directory.no_refresh_before_s:
+            return True
+        # A clock that was set back makes the age negative; such a listing is renewed.
+        age_s = time.time() - directory.fetched_s
+        return not directory.outdated and -300.0 <= age_s < self._config.listing_ttl_s
+
+    def _refresh(self, path: str, old: Directory | None, patience: Patience) -> Directory:
+        """Fetch the listing and merge it with what was known."""
+        try:
+            listing = self._client.listing(path, patience=patience)
+        except NotFoundError:
+            # Either gone, or a file: the archive answers 404 to a file's name with a slash.
+            with self._lock:
+                self._directories.pop(path, None)
+            raise
+        if listing.refused_count:
+            logger.warning(
+                "%d names in the listing of %r can't be served, such as %s",
+                listing.refused_count,
+                path,
+                ", ".join(listing.refused[:3]),
+            )
+        fetched_s = time.time()
+        before = old.known() if old is not None else None
+        merged = merge(before, listing)
+        still_there = self._still_there(path, merged.missing, patience)
+        rows = with_missing(merged, still_there)
+        known = KnownDirectory(path, fetched_s, rows, listing.refused_count)
+        self._catalog.put_directory(known)
+        directory = Directory(known)
+        for name, version in merged.changed.items():
+            directory.previous[directory.rows[name]] = version
+        if old is not None:
+            self._carry_over(old, directory)
+        self._keep(directory)
+        for name in merged.changed:
+            self._tell_changed(paths.join(path, name))
+        return directory
+
+    def _still_there(
+        self, path: str, missing: tuple[KnownRow, ...], patience: Patience
+    ) -> list[KnownRow]:
+        """Return those of the rows missing in a newer listing that the archive still has."""
+        if not missing:
+            return []
+        asked, kept = missing[: self._config.confirmations], missing[self._config.confirmations :]
+        gone: set[str] = set()
+        files = [row.item for row in asked if not row.item.is_directory]
+        failed = self._client.heads(
+            path, files, patience=patience, answered=lambda name, version: None
+        )
+        gone |= {name for name, error in failed.items() if isinstance(error, NotFoundError)}
+        for row in asked:
+            if row.item.is_directory:
+                try:
+                    self._client.head(paths.join(path, row.item.name), patience=patience)
+                except NotFoundError:
+                    gone.add(row.item.name)
+                except EmpiarFSError as exc:
+                    logger.info("can't tell whether %r is still there: %s", row.item.name, exc)
+                    break
+        logger.info(
+            "the new listing of %r lacks %d names, %d of them are gone",
+            path,
+            len(missing),
+            len(gone),
+        )
+        return [row for row in asked if row.item.name not in gone] + list(kept)
+
+    @staticmethod
+    def _carry_over(old: Directory, new: Directory) -> None:
+        """Keep what was learnt of unlisted names and of changed versions."""
+        with old.condition:
+            for name, row in old.unlisted.items():
+                if name not in new.rows:
+                    new.unlisted[name] = row
+            for index, version in old.previous.items():
+                row_index = new.rows.get(old.items[index].name)
+                if row_index is not None:
+                    new.previous.setdefault(row_index, version)
+
+    def _keep(self, directory: Directory) -> Directory:
+        with self._lock:
+            if len(directory.items) < self._directories.maxsize:
+                self._directories[directory.path] = directory
+        return directory
+
+    # -- names -----------------------------------------------------------------------------
+
+    def lookup(self, path: str, patience: Patience) -> Node:
+        """Return what is at `path`.
+
+        Raises:
+            NoSuchNameError: The archive has nothing there.
+            EmpiarFSError: It isn't known and the archive can't be asked.
+        """
+        if not path:
+            return ROOT
+        parent, name = paths.split(path)
+        if paths.name_problem(name) or paths.is_local_only(name):
+            raise NoSuchNameError(f"no {name!r} in {parent!r}")
+        directory = self._parent(parent, patience)
+        index = directory.rows.get(name)
+        if index is not None:
+            item = directory.items[index]
+            inode = directory.inodes[index]
+            return Node(path, inode, item.is_directory, item.modified_text)
+        row = self._unlisted(directory, name, patience)
+        return Node(path, paths.inode_of(path), row.item.is_directory, row.item.modified_text)
+
+    def _parent(self, path: str, patience: Patience) -> Directory:
+        try:
+            return self.directory(path, patience)
+        except NotFoundError as exc:
+            raise NoSuchNameError(f"no directory {path!r}") from exc
+
+    def _unlisted(self, directory: Directory, name: str, patience: Patience) -> KnownRow:
+        """Return the row of a name that the listing lacks, asking the archive if need be."""
+        with directory.condition:
+            row = directory.unlisted.get(name)
+        if row is not None:
+            return row
+        if not directory.is_absent(name):
+            path = paths.join(directory.path, name)
+            row = self._asking.run(
+                path, patience, lambda: self._ask_unlisted(directory, name, patience)
+            )
+        if row is None:
+            raise NoSuchNameError(f"no {name!r} in {directory.path!r}")
+        return row
+
+    def _ask_unlisted(
+        self, directory: Directory, name: str, patience: Patience
+    ) -> KnownRow | None:
+        try:
+            head = self._client.head(paths.join(directory.path, name), patience=patience)
+        except NotFoundError:
+            directory.note_absence(name)
+            return None
+        row = KnownRow(ListingItem(name, head.is_directory, "", ""), head.version)
+        with directory.condition:
+            directory.unlisted[name] = row
+        logger.info("%r is in the archive, though the listing lacks it", row.item.name)
+        return row
+
+    # -- sizes -----------------------------------------------------------------------------
+
+    def version(self, path: str, patience: Patience) -> FileVersion:
+        """Return the exact size and the modification time of the file at `path`.
+
+        Raises:
+            NoSuchNameError: The archive has nothing there.
+            IsDirectoryError: It is a directory.
+            EmpiarFSError: It isn't known and the archive can't be asked.
+        """
+        parent, name = paths.split(path)
+        directory = self._parent(parent, patience)
+        index = directory.rows.get(name)
+        if index is None:
+            row = self._unlisted(directory, name, patience)
+            if row.version is None:
+                raise IsDirectoryError(path)
+            return row.version
+        if directory.items[index].is_directory:
+            raise IsDirectoryError(path)
+        with directory.condition:
+            version = directory.versions[index]
+        return version or self._versions.wait_for(directory, index, patience)
+
+    def forget_version(self, path: str, old: FileVersion) -> None:
+        """Forget the version of a file, since the archive was seen to hold another one."""
+        parent, name = paths.split(path)
+        with self._lock:
+            directory = self._directories.get(parent)
+        if directory is not None:
+            with directory.condition:
+                index = directory.rows.get(name)
+                if index is None:
+                    directory.unlisted.pop(name, None)
+                elif directory.versions[index] == old:
+                    directory.previous[index] = old
+                    directory.versions[index] = None
+                    directory.outdated = True
+        self._catalog.put_versions(parent, {name: None})
+        self._tell_changed(path)
+
+    def _tell_changed(self, path: str) -> None:
+        self._counters.add("changed_files")
+        for callback in self._changed:
+            callback(path)

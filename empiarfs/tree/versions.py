@@ -1,0 +1,176 @@
+"""Asks for exact sizes and modification times of listed files, many at a time.
+
+A caller waits for its own file only: a batch asks for its neighbours too, in a thread of its
+own, and each answer is handed out as it comes (`empiarfs.core.siblings` says how many).
+
+Threading: safe from any thread; what is shared lies in the `Directory` and is guarded by its
+condition.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from empiarfs.archive.client import ArchiveClient
+from empiarfs.catalog import Catalog
+from empiarfs.core import paths, sizes
+from empiarfs.core.files import FileVersion
+from empiarfs.errors import (
+    BadResponseError,
+    EmpiarFSError,
+    ForbiddenError,
+    GaveUpError,
+    NotFoundError,
+)
+from empiarfs.patience import Patience
+from empiarfs.stats import Counters
+from empiarfs.tree.directory import Directory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionAskerConfig:
+    """How to ask for sizes.
+
+    Attributes:
+        failure_ttl_s: How long a size that couldn't be had is not asked for again.
+        batch_s: How long one batch may take; shorter than a look-up's deadline of 90 s.
+    """
+
+    failure_ttl_s: float = 30.0
+    batch_s: float = 85.0
+
+
+class VersionAsker:
+    """Asks the archive which versions of files it holds.
+
+    Args:
+        client: The archive.
+        catalog: Keeps the answers.
+        counters: Counts what was saved.
+        config: How to ask.
+        changed: Called with the path of a file whose answer differs from what was known.
+    """
+
+    def __init__(
+        self,
+        client: ArchiveClient,
+        catalog: Catalog,
+        counters: Counters,
+        config: VersionAskerConfig,
+        changed: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._catalog = catalog
+        self._counters = counters
+        self._config = config
+        self._tell_changed = changed
+
+    def wait_for(self, directory: Directory, index: int, patience: Patience) -> FileVersion:
+        """Return the version of a listed file, asking the archive if need be.
+
+        Raises:
+            EmpiarFSError: It couldn't be had, now or a moment ago.
+        """
+        with directory.condition:
+            directory.wanted[index] = directory.wanted.get(index, 0) + 1
+            try:
+                while True:
+                    version = directory.versions[index]
+                    if version is not None:
+                        return version
+                    failure = directory.failure(index)
+                    if failure is not None:
+                        raise failure
+                    if index not in directory.asked:
+                        self._start_asking(directory, index)
+                    patience.wait_for(
+                        directory.condition,
+                        lambda: (
+                            index not in directory.asked or directory.versions[index] is not None
+                        ),
+                    )
+            finally:
+                directory.wanted[index] -= 1
+                if not directory.wanted[index]:
+                    del directory.wanted[index]
+
+    def _start_asking(self, directory: Directory, index: int) -> None:
+        """Ask for the size of a row and of some that follow; the caller holds the condition."""
+        directory.window, batch = directory.window.after_miss(index, len(directory.items))
+        rows = [
+            row
+            for row in batch
+            if not directory.items[row].is_directory
+            and directory.versions[row] is None
+            and row not in directory.asked
+            and (row == index or row not in directory.failures)
+        ]
+        directory.asked.update(rows)
+        self._counters.add("size_requests_saved", len(rows) - 1)
+        threading.Thread(
+            target=self._ask_sizes, args=(directory, rows), name="empiarfs-sizes", daemon=True
+        ).start()
+
+    def _ask_sizes(self, directory: Directory, rows: list[int]) -> None:
+        items = [directory.items[row] for row in rows]
+        came: dict[str, FileVersion] = {}
+        failed: dict[str, EmpiarFSError] = {}
+        try:
+            answers = self._client.heads(
+                directory.path,
+                items,
+                patience=Patience(self._config.batch_s),
+                answered=lambda name, version: self._note_version(directory, name, version, came),
+            )
+            failed.update(answers)
+        except EmpiarFSError as exc:
+            failed.update((item.name, exc) for item in items)
+        except Exception as exc:
+            logger.exception("asking for sizes in %r failed unexpectedly", directory.path)
+            error = BadResponseError(f"unexpected: {exc!r}", url=directory.path)
+            failed.update((item.name, error) for item in items)
+        finally:
+            self._end_asking(directory, rows, failed)
+            self._catalog.put_versions(directory.path, came)
+
+    def _note_version(
+        self, directory: Directory, name: str, version: FileVersion, came: dict[str, FileVersion]
+    ) -> None:
+        index = directory.rows[name]
+        item = directory.items[index]
+        with directory.condition:
+            came[name] = version
+            directory.versions[index] = version
+            directory.asked.discard(index)
+            directory.failures.pop(index, None)
+            previous = directory.previous.pop(index, version)
+            if not sizes.fits(version, item.size_text, item.modified_text):
+                # The file is newer than the listing, so the listing is no longer true.
+                directory.outdated = True
+            if directory.wanted:
+                directory.condition.notify_all()
+        if previous != version:
+            self._tell_changed(paths.join(directory.path, name))
+
+    def _end_asking(
+        self, directory: Directory, rows: Iterable[int], failed: dict[str, EmpiarFSError]
+    ) -> None:
+        until_s = time.monotonic() + self._config.failure_ttl_s
+        with directory.condition:
+            for row in rows:
+                directory.asked.discard(row)
+                if directory.versions[row] is not None:
+                    continue
+                name = directory.items[row].name
+                failure = failed.get(name) or GaveUpError(f"no answer about {name!r}")
+                # A neighbour's failure is forgotten unless it is final or somebody waits
+                # for it: whoever wants it later has the right to a try.
+                if row in directory.wanted or isinstance(failure, (NotFoundError, ForbiddenError)):
+                    directory.failures[row] = (failure, until_s)
+            directory.condition.notify_all()
