@@ -1,0 +1,457 @@
+"""The archive as a tree of files and directories, with handles. Knows no FUSE.
+
+`FileSystem` is what the FUSE adapter serves and what Python code may use directly. It turns
+paths into nodes and attributes (`empiarfs.tree`), and open files into handles with a reader
+each (`empiarfs.reader`).
+
+A handle is pinned to the version of the file that was there when it was opened. When the
+archive shows another one, all handles to older versions are stale: their reads fail, for
+good, and a new open sees the new bytes. Two versions are never mixed.
+
+Paths have no leading slash; "" is the root. `EMPIAR-10017` is an alias of `10017`: it can be
+looked up and is never listed.
+
+Threading: safe from any thread; `_lock` guards the tables of handles and is never held while
+the archive or the disk is asked.
+"""
+
+from __future__ import annotations
+
+import calendar
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from cachetools import LRUCache
+
+from empiarfs.archive.client import ArchiveClient
+from empiarfs.cache.store import BlockStore
+from empiarfs.core import paths
+from empiarfs.core.files import FileVersion, RemoteFile
+from empiarfs.core.readahead import ReadAheadConfig
+from empiarfs.errors import (
+    BadHandleError,
+    EmpiarFSError,
+    FileChangedError,
+    InterruptedCallError,
+    IsDirectoryError,
+    NoAttributeError,
+    NotDirectoryError,
+    NotFoundError,
+    TreeError,
+)
+from empiarfs.fetcher import Fetcher
+from empiarfs.patience import Patience
+from empiarfs.reader import Reader
+from empiarfs.stats import Counters
+from empiarfs.tree import Node, Tree
+from empiarfs.tree.directory import DirectoryItem
+
+logger = logging.getLogger(__name__)
+
+# What `stat` shows for a directory; the archive tells nothing, and 4,096 is what local
+# file systems show for small ones.
+_DIRECTORY_SIZE = 4096
+# Of how many files the version last opened is remembered (some 150 bytes each). A file
+# that was forgotten merely loses its pages in the kernel at its next open.
+_OPENED_KEPT = 100_000
+_ATTRIBUTES = (
+    "user.empiar.url",
+    "user.empiar.size",
+    "user.empiar.validator",
+    "user.empiar.cached",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What `stat` tells of a node, apart from owner and mode.
+
+    Attributes:
+        inode: Inode number, the same for the same path in every mount.
+        is_directory: Whether it is a directory; else a file.
+        size: Bytes, exact.
+        mtime_ns: Modification time in nanoseconds since 1970; of a file its Last-Modified,
+            of a directory the listing's minute, taken as UTC.
+    """
+
+    inode: int
+    is_directory: bool
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """The answer to an open.
+
+    Attributes:
+        handle: Names the open file in `read` and `release`.
+        keep_cache: The kernel's pages of this file are of this version and may be kept.
+        direct_io: The kernel must not keep pages, as a handle to another version is open.
+    """
+
+    handle: int
+    keep_cache: bool
+    direct_io: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceUsage:
+    """What `df` shows: the cache, since the archive has no end.
+
+    Attributes:
+        total: The cache's limit in bytes.
+        used: Bytes that it takes on disk.
+        free: Bytes until the limit.
+        files: Files open now.
+    """
+
+    total: int
+    used: int
+    free: int
+    files: int
+
+
+class _Handle:
+    """An open file; `stale` turns true once and stays so."""
+
+    __slots__ = ("attributes", "path", "reader", "stale")
+
+    def __init__(self, path: str, reader: Reader, attributes: Attributes) -> None:
+        self.path = path
+        self.reader = reader
+        self.attributes = attributes
+        self.stale = False
+
+
+class FileSystem:
+    """The archive, or one entry of it, as a read-only file system.
+
+    Args:
+        client: Tells URLs and whether the archive can be reached.
+        tree: Names, sizes, versions.
+        fetcher: Bytes.
+        store: The block cache, for what `df` and `status` show.
+        counters: Counts what happens.
+        root: Path below the archive's root that is served as "".
+        readahead: How far to read ahead in a file.
+    """
+
+    def __init__(
+        self,
+        client: ArchiveClient,
+        tree: Tree,
+        fetcher: Fetcher,
+        store: BlockStore,
+        counters: Counters,
+        *,
+        root: str = "",
+        readahead: ReadAheadConfig | None = None,
+    ) -> None:
+        self._client = client
+        self._tree = tree
+        self._fetcher = fetcher
+        self._store = store
+        self._counters = counters
+        self._root = root.strip("/")
+        self._readahead = readahead
+        self._lock = threading.Lock()
+        self._numbers = count(1)
+        self._files: dict[int, _Handle] = {}  # guarded by _lock
+        self._by_path: dict[str, set[int]] = {}  # guarded by _lock
+        self._directories: dict[int, tuple[DirectoryItem, ...]] = {}  # guarded by _lock
+        self._opened: LRUCache[int, FileVersion] = LRUCache(_OPENED_KEPT)  # guarded by _lock
+        self._callbacks: list[Callable[[str], None]] = []
+        self._began_s = time.time()
+        tree.when_changed(self._tell_changed)
+
+    # -- names and attributes --------------------------------------------------------------
+
+    def attributes(self, path: str, patience: Patience) -> Attributes:
+        """Return what `stat` tells of `path`; sizes are exact.
+
+        Raises:
+            NoSuchNameError: There is nothing at `path`.
+            EmpiarFSError: It isn't known and the archive can't tell now.
+        """
+        node = self._lookup(path, patience)
+        if node.is_directory:
+            return Attributes(node.inode, True, _DIRECTORY_SIZE, _minute_ns(node.modified_text))
+        return self._file_attributes(node, self._counted_version(node, patience))
+
+    def _lookup(self, path: str, patience: Patience) -> Node:
+        try:
+            return self._tree.lookup(self._full(path), patience)
+        except EmpiarFSError as exc:
+            self._count_failure(exc)
+            raise
+
+    def _counted_version(self, node: Node, patience: Patience) -> FileVersion:
+        try:
+            return self._tree.version(node.path, patience)
+        except EmpiarFSError as exc:
+            self._count_failure(exc)
+            raise
+
+    def _count_failure(self, error: EmpiarFSError) -> None:
+        # "No such name" is an answer, not a failure.
+        if not isinstance(error, (TreeError, InterruptedCallError)):
+            self._counters.add("failed_lookups")
+
+    @staticmethod
+    def _file_attributes(node: Node, version: FileVersion) -> Attributes:
+        if version.modified_s is not None:
+            mtime_ns = version.modified_s * 1_000_000_000
+        else:
+            mtime_ns = _minute_ns(node.modified_text)
+        return Attributes(node.inode, False, version.size, mtime_ns)
+
+    def _full(self, path: str) -> str:
+        """Return the path below the archive's root; aliases are resolved."""
+        if self._root:
+            return paths.join(self._root, path) if path else self._root
+        return paths.canonical(path)
+
+    def _inside(self, full: str) -> str | None:
+        """Return the path below our root of a path below the archive's, or None."""
+        if not self._root:
+            return full
+        if full == self._root:
+            return ""
+        prefix = self._root + "/"
+        return full[len(prefix) :] if full.startswith(prefix) else None
+
+    # -- directories -----------------------------------------------------------------------
+
+    def open_directory(self, path: str, patience: Patience) -> int:
+        """Return a handle to the directory, whose children stay as they are now.
+
+        Raises:
+            NotDirectoryError: It is a file.
+            EmpiarFSError: It isn't known and the archive can't tell now.
+        """
+        node = self._lookup(path, patience)
+        if not node.is_directory:
+            raise NotDirectoryError(path)
+        try:
+            items = self._tree.directory(node.path, patience).children()
+        except EmpiarFSError as exc:
+            self._count_failure(exc)
+            raise
+        with self._lock:
+            handle = next(self._numbers)
+            self._directories[handle] = items
+        return handle
+
+    def directory_items(self, handle: int) -> tuple[DirectoryItem, ...]:
+        """Return the children, without "." and "..", as they were when it was opened."""
+        with self._lock:
+            items = self._directories.get(handle)
+        if items is None:
+            raise BadHandleError(str(handle))
+        return items
+
+    def close_directory(self, handle: int) -> None:
+        """Forget the handle."""
+        with self._lock:
+            self._directories.pop(handle, None)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def open(self, path: str, patience: Patience) -> OpenedFile:
+        """Open the version of the file that the archive holds now.
+
+        Raises:
+            IsDirectoryError: It is a directory.
+            EmpiarFSError: It isn't known and the archive can't tell now.
+        """
+        node = self._lookup(path, patience)
+        if node.is_directory:
+            raise IsDirectoryError(path)
+        version = self._counted_version(node, patience)
+        file = RemoteFile(self._client.base_url, node.path, version)
+        attributes = self._file_attributes(node, version)
+        opened_file = _Handle(node.path, Reader(file, self._fetcher, self._readahead), attributes)
+        with self._lock:
+            outdated = self._turn_stale(node.path, version)
+            last = self._opened.get(node.inode)
+            self._opened[node.inode] = version
+            handle = next(self._numbers)
+            self._files[handle] = opened_file
+            self._by_path.setdefault(node.path, set()).add(handle)
+        if outdated or (last is not None and last != version):
+            # Before the new open is answered, or the kernel would show old pages and sizes.
+            self._tell_changed(node.path)
+        return OpenedFile(handle, keep_cache=last == version and not outdated, direct_io=outdated)
+
+    def _turn_stale(self, path: str, version: FileVersion) -> bool:
+        """Make handles to other versions stale; tell whether there are any. Under `_lock`."""
+        outdated = False
+        for handle in self._by_path.get(path, ()):
+            opened = self._files[handle]
+            if opened.reader.file.version != version:
+                opened.stale = True
+                outdated = True
+        return outdated
+
+    def read(self, handle: int, offset: int, size: int, patience: Patience) -> bytes:
+        """Return exactly min(`size`, file size − `offset`) bytes.
+
+        Raises:
+            FileChangedError: The archive holds another version now, or none.
+            BadHandleError: The handle isn't open.
+            EmpiarFSError: As `Fetcher.read`.
+        """
+        opened = self._opened_file(handle)
+        if opened.stale:
+            raise _stale(opened)
+        try:
+            data = opened.reader.read(offset, size, patience)
+        except (FileChangedError, NotFoundError) as exc:
+            self._after_change(opened)
+            raise _stale(opened) from exc
+        except InterruptedCallError:
+            raise
+        except EmpiarFSError:
+            self._counters.add("failed_reads")
+            raise
+        if opened.stale:
+            # Turned stale while the bytes were on their way.
+            raise _stale(opened)
+        self._counters.add("reads")
+        self._counters.add("read_bytes", len(data))
+        return data
+
+    def _after_change(self, opened: _Handle) -> None:
+        """The archive holds another version than this handle's: no read mixes the two."""
+        file = opened.reader.file
+        with self._lock:
+            for handle in self._by_path.get(opened.path, ()):
+                other = self._files[handle]
+                if other.reader.file.version == file.version:
+                    other.stale = True
+            first = self._opened.pop(opened.attributes.inode, None) is not None
+        self._counters.add("failed_reads")
+        if first:
+            logger.warning("%r has changed in the archive since it was opened", opened.path)
+        self._tree.forget_version(opened.path, file.version)
+
+    def attributes_of_handle(self, handle: int) -> Attributes:
+        """Return the attributes of the version that was opened."""
+        return self._opened_file(handle).attributes
+
+    def release(self, handle: int) -> None:
+        """Close the handle."""
+        with self._lock:
+            opened = self._files.pop(handle, None)
+            if opened is None:
+                return
+            handles = self._by_path[opened.path]
+            handles.discard(handle)
+            if not handles:
+                del self._by_path[opened.path]
+        opened.reader.close()
+
+    def _opened_file(self, handle: int) -> _Handle:
+        with self._lock:
+            opened = self._files.get(handle)
+        if opened is None:
+            raise BadHandleError(str(handle))
+        return opened
+
+    # -- extended attributes, space, status ------------------------------------------------
+
+    def attribute_names(self, path: str) -> tuple[str, ...]:
+        """Return the names of the extended attributes; the same for every file."""
+        return _ATTRIBUTES
+
+    def attribute(self, path: str, name: str, patience: Patience) -> bytes:
+        """Return an extended attribute's value.
+
+        `user.empiar.url` is where it comes from; `.size` its exact size in bytes;
+        `.validator` its Last-Modified or ETag; `.cached` how many of its bytes the cache
+        directory holds.
+
+        Raises:
+            NoAttributeError: There is no such attribute.
+        """
+        if name not in _ATTRIBUTES:
+            raise NoAttributeError(name)
+        node = self._lookup(path, patience)
+        url = self._client.base_url + paths.url_path(node.path)
+        if name == "user.empiar.url":
+            return (url + "/" * (node.is_directory and bool(node.path))).encode()
+        if node.is_directory:
+            raise NoAttributeError(name)
+        version = self._counted_version(node, patience)
+        if name == "user.empiar.size":
+            return str(version.size).encode()
+        if name == "user.empiar.validator":
+            return version.validator.encode()
+        file = RemoteFile(self._client.base_url, node.path, version)
+        return str(self._fetcher.cached_bytes(file)).encode()
+
+    def space(self) -> SpaceUsage:
+        """Return how full the cache is."""
+        usage = self._store.usage()
+        with self._lock:
+            files = len(self._files)
+        return SpaceUsage(usage.limit, usage.used, max(0, usage.limit - usage.used), files)
+
+    def when_changed(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(path)` for each file that turns out to have changed.
+
+        It is called after older handles turned stale and before a new open is answered.
+        """
+        self._callbacks.append(callback)
+
+    def _tell_changed(self, full: str) -> None:
+        path = self._inside(full)
+        if path is None:
+            return
+        for callback in self._callbacks:
+            callback(path)
+            if not self._root and path:
+                # The kernel may know it by its alias as well.
+                callback(f"EMPIAR-{path}")
+
+    def status(self) -> dict[str, object]:
+        """Return what the file system is doing, as values that JSON can hold."""
+        cache = self._store.usage()
+        with self._lock:
+            handles = len(self._files)
+        return {
+            "archive_url": self._client.base_url,
+            "root": self._root,
+            "since_s": self._began_s,
+            "reachability": str(self._client.reachability),
+            "connections": self._client.connections_in_use,
+            "open_files": handles,
+            "cache": {
+                "used": cache.used,
+                "limit": cache.limit,
+                "blocks": cache.blocks,
+                "unwell": cache.unwell,
+            },
+            "fetcher": self._fetcher.usage(),
+            "counters": dict(self._counters.statistics().counters),
+        }
+
+
+def _stale(opened: _Handle) -> FileChangedError:
+    return FileChangedError("it has changed since it was opened", url=opened.path)
+
+
+def _minute_ns(text: str) -> int:
+    """Return a listing's minute, `YYYY-MM-DD HH:MM`, as nanoseconds since 1970; 0 if none.
+
+    Listings name no time zone; UTC is a guess that is right in winter for EMBL-EBI.
+    """
+    try:
+        return calendar.timegm(time.strptime(text, "%Y-%m-%d %H:%M")) * 1_000_000_000
+    except ValueError:
+        return 0
