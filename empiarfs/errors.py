@@ -8,6 +8,8 @@
     + ForbiddenError           the archive refuses to show it (403, 401)
     + UnavailableError         refused connection, reset, 429, 5xx; worth asking again
       · StalledError           accepted and not answered, or too slow; ask again at once
+      · BusyError              the archive asks for fewer requests (429, 503)
+      · UnreachableError       no connection: name resolution, TCP, TLS or the proxy failed
       · OfflineError           the archive is known to be out of reach; not asked at all
     + FileChangedError         the file is no longer the version that was opened
     + BadResponseError         an answer that breaks HTTP or does not fit the request
@@ -92,6 +94,14 @@ class StalledError(UnavailableError):
     About 3 % of EMPIAR's requests end so, whatever the load: asking again at once is
     right, backing off is not.
     """
+
+
+class BusyError(UnavailableError):
+    """The archive asks for fewer requests (429 or 503): wait, then ask more slowly."""
+
+
+class UnreachableError(UnavailableError):
+    """No connection could be made, so that the archive never saw the request."""
 
 
 class OfflineError(UnavailableError):

@@ -1,0 +1,311 @@
+r"""The connection budget: how many connections this machine has to the archive.
+
+EMPIAR blocks an address, not a program, that opens more than about 25 connections. So the
+budget belongs to the machine, all its users and processes together, without a directory, a
+right or a daemon: a *slot* is a bound abstract Unix socket, `\0empiarfs-slot-NN`. The kernel
+lets one process have it, whoever it is, and takes it back when that process dies.
+
+    name                     held                            means
+    -----------------------  ------------------------------  --------------------------------
+    \0empiarfs-slot-NN       while a connection may exist    one connection, idle or not
+    \0empiarfs-new-NN        one second                      a connection is being opened
+    \0empiarfs-waiting       while a process wants a slot    holders give one up between
+                                                             two requests
+    \0empiarfs-refused       as long as the archive asked    429 or 503: only urgent requests,
+                             for                             on the reserved slots
+
+A process with the limit N uses slots 00 to N-1. Requests that nobody waits for (foreseen
+ones) use those from 02 on; urgent ones try these first and fall back to 00 and 01.
+
+A process that keeps its connections busy would never let go of a slot, and one that only
+looks now and then would never find a free one. So a waiter shows its sign, a holder that
+sees it between two requests closes that connection, and then stands back for as long as a
+waiter needs to look again.
+
+Abstract sockets belong to a network namespace, as the address does that EBI sees.
+
+Threading: safe from any thread. One lock guards all fields; nothing blocks under it. Waiters
+stand in two queues, urgent ones first, and only the first of all looks for a slot.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from empiarfs.archive.later import Later
+
+T = TypeVar("T")
+
+MAX_SLOTS = 20
+RESERVED_SLOTS = 2
+NEW_CONNECTIONS_PER_S = 10
+
+# How often a waiter looks whether another process gave something back. An urgent look costs
+# about 12 binds of 2 µs.
+_URGENT_LOOK_S = 0.008
+_LOOK_S = 0.02
+# Three looks of a waiter in another process.
+_STAND_BACK_S = 0.06
+_GIVE_WAY_EVERY_S = 0.1
+
+
+def bind_name(name: str) -> socket.socket | None:
+    """Take a name of the machine, or return None if somebody has it.
+
+    The name is free again when the socket is closed or the process is gone.
+    """
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        holder.bind("\0" + name)
+    except OSError as exc:
+        holder.close()
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        return None
+    return holder
+
+
+def _never() -> None:
+    return None
+
+
+class Slot:
+    """The right to have one connection; `release` gives it back. Not thread-safe."""
+
+    def __init__(self, budget: ConnectionBudget, holder: socket.socket, number: int) -> None:
+        self._budget = budget
+        self._holder: socket.socket | None = holder
+        self.number = number
+
+    def release(self, after_s: float = 0.0) -> None:
+        """Give the slot back, at once or after some seconds; once is enough."""
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            self._budget._release(holder, after_s)
+
+
+class ConnectionBudget:
+    """This process's share of the machine's connections to the archive.
+
+    Args:
+        limit: Connections that this process may have at most, 1 to 20.
+        prefix: First word of the names; tests use one of their own.
+    """
+
+    def __init__(
+        self, limit: int, *, prefix: str = "empiarfs", later: Later | None = None
+    ) -> None:
+        if not 1 <= limit <= MAX_SLOTS:
+            raise ValueError(f"between 1 and {MAX_SLOTS} connections, not {limit}")
+        self.limit = limit
+        self._prefix = prefix
+        self._later = later or Later()
+        # With one slot there is nothing to reserve, or nothing would ever be foreseen.
+        self._reserved = min(RESERVED_SLOTS, limit - 1)
+        self._lock = threading.Lock()
+        self._held = 0  # guarded by _lock
+        self._urgent_queue: deque[threading.Condition] = deque()  # guarded by _lock
+        self._queue: deque[threading.Condition] = deque()  # guarded by _lock
+        self._sign: socket.socket | None = None  # guarded by _lock
+        self._refused_sign: socket.socket | None = None  # guarded by _lock
+        self._refused_until_s = 0.0  # guarded by _lock
+        self._stand_back_until_s = 0.0  # guarded by _lock
+        self._gave_way_s = 0.0  # guarded by _lock
+        self._closed = False  # guarded by _lock
+
+    @property
+    def reserved(self) -> int:
+        """Slots that only urgent requests may use."""
+        return self._reserved
+
+    @property
+    def in_use(self) -> int:
+        """Slots that this process holds, with idle connections and with those cooling down."""
+        with self._lock:
+            return self._held
+
+    def try_acquire(self, *, urgent: bool) -> Slot | None:
+        """Return a slot if one can be had at once without overtaking anybody, else None."""
+        with self._lock:
+            if self._urgent_queue or (self._queue and not urgent):
+                return None
+            return self._take(urgent)
+
+    def acquire(
+        self,
+        *,
+        urgent: bool,
+        check: Callable[[], None] = _never,
+        instead: Callable[[], T | None] = _never,
+    ) -> Slot | T:
+        """Wait for a slot, or for what does as well.
+
+        Args:
+            urgent: Whether somebody waits for the answer.
+            check: Called several times a second while waiting; ends the wait by raising.
+            instead: Returns something better than a slot, an idle connection, or None. Asked
+                before each look for a slot; called with the budget's lock held.
+        """
+        queue = self._urgent_queue if urgent else self._queue
+        with self._lock:
+            turn = threading.Condition(self._lock)
+            queue.append(turn)
+            self._show_sign()
+        try:
+            while True:
+                check()
+                with self._lock:
+                    is_first = turn is self._first_waiter()
+                    found = (instead() or self._take(urgent)) if is_first else None
+                    if found is not None:
+                        return found
+                    # Only the first one looks: a hundred waiters cost no more than one.
+                    look_s = _URGENT_LOOK_S if urgent else _LOOK_S
+                    turn.wait(look_s if is_first else 0.1)
+        finally:
+            with self._lock:
+                queue.remove(turn)
+                self._show_sign()
+                self._wake_first()
+
+    def wake(self) -> None:
+        """Let the first waiter look again, since there is an idle connection."""
+        with self._lock:
+            self._wake_first()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads of this process wait for a slot."""
+        return len(self._urgent_queue) + len(self._queue)
+
+    def wait_to_connect(self, check: Callable[[], None] = _never) -> None:
+        """Wait until the machine may open one more connection.
+
+        Args:
+            check: Called while waiting; ends the wait by raising.
+        """
+        while True:
+            for number in range(NEW_CONNECTIONS_PER_S):
+                token = bind_name(f"{self._prefix}-new-{number:02}")
+                if token is not None:
+                    self._later.after(1.0, token.close)
+                    return
+            check()
+            time.sleep(_LOOK_S)
+
+    def should_give_way(self) -> bool:
+        """Tell whether a connection between two requests should be closed for another process.
+
+        True at most ten times a second; the process then takes no slot for a moment, so
+        that whoever waits finds it.
+        """
+        now_s = time.monotonic()
+        with self._lock:
+            if self._sign is not None or now_s - self._gave_way_s < _GIVE_WAY_EVERY_S:
+                return False
+            probe = bind_name(f"{self._prefix}-waiting")
+            if probe is not None:
+                probe.close()
+                return False
+            self._gave_way_s = now_s
+            self._stand_back_until_s = now_s + _STAND_BACK_S
+            return True
+
+    def slow_down(self, seconds: float) -> None:
+        """Make every process of the machine ask more slowly for some seconds."""
+        with self._lock:
+            until_s = time.monotonic() + seconds
+            self._refused_until_s = max(self._refused_until_s, until_s)
+            if self._refused_sign is None and not self._closed:
+                self._refused_sign = bind_name(f"{self._prefix}-refused")
+                self._later.after(seconds, self._end_refusal)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the archive asked a process of this machine for fewer requests."""
+        with self._lock:
+            return self._is_refused()
+
+    def close(self) -> None:
+        """Give back what is kept for later; slots that are held stay with their holders."""
+        with self._lock:
+            self._closed = True
+            self._refused_until_s = 0.0
+            self._wake_first()
+        self._later.run_all()
+
+    def _take(self, urgent: bool) -> Slot | None:
+        # The caller holds _lock.
+        if time.monotonic() < self._stand_back_until_s:
+            return None
+        if not urgent and (self._urgent_queue or self._is_refused()):
+            return None
+        for number in self._numbers(urgent):
+            holder = bind_name(f"{self._prefix}-slot-{number:02}")
+            if holder is not None:
+                self._held += 1
+                return Slot(self, holder, number)
+        return None
+
+    def _numbers(self, urgent: bool) -> tuple[int, ...]:
+        common = tuple(range(self._reserved, self.limit))
+        reserved = tuple(range(self._reserved))
+        if not urgent:
+            return common
+        # While the archive refuses, what is urgent trickles through the reserved slots.
+        return (reserved or common[:1]) if self._is_refused() else common + reserved
+
+    def _is_refused(self) -> bool:
+        if time.monotonic() < self._refused_until_s:
+            return True
+        probe = bind_name(f"{self._prefix}-refused")
+        if probe is None:
+            return self._refused_sign is None
+        probe.close()
+        return False
+
+    def _end_refusal(self) -> None:
+        with self._lock:
+            left_s = self._refused_until_s - time.monotonic()
+            if left_s > 0:
+                self._later.after(left_s, self._end_refusal)
+                return
+            if self._refused_sign is not None:
+                self._refused_sign.close()
+                self._refused_sign = None
+            self._wake_first()
+
+    def _release(self, holder: socket.socket, after_s: float) -> None:
+        if after_s > 0 and not self._closed:
+            self._later.after(after_s, partial(self._release, holder, 0.0))
+            return
+        with self._lock:
+            holder.close()
+            self._held -= 1
+            self._wake_first()
+
+    def _first_waiter(self) -> threading.Condition | None:
+        for queue in (self._urgent_queue, self._queue):
+            if queue:
+                return queue[0]
+        return None
+
+    def _wake_first(self) -> None:
+        first = self._first_waiter()
+        if first is not None:
+            first.notify()
+
+    def _show_sign(self) -> None:
+        if self._first_waiter() is None:
+            if self._sign is not None:
+                self._sign.close()
+                self._sign = None
+        elif self._sign is None:
+            self._sign = bind_name(f"{self._prefix}-waiting")

@@ -1,0 +1,180 @@
+"""What the process knows of the way to the archive, with its clock and its waiters.
+
+The decisions are those of `empiarfs.core.reachability` and `empiarfs.core.latency`; here
+they get a lock, a condition to wait on and the time.
+
+A machine that slept wakes up with connections that are dead and figures that are history:
+the boot clock has then run on without the monotonic one. Whoever asks notices, and `slept`
+tells it once.
+
+Threading: safe from any thread; one condition guards all fields.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from empiarfs.core.latency import Latency, LatencyView
+from empiarfs.core.reachability import Reachability, State
+from empiarfs.errors import OfflineError
+
+# A pause that the other end of a connection may have noticed too.
+_SLEPT_S = 5.0
+
+
+def boot_offset_s() -> float:
+    """Return how long the machine has slept since it was started, in seconds."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+
+class Health:
+    """Reachability and latencies of one client.
+
+    Args:
+        highest_first_byte_s: The longest time to wait for the first byte of a range.
+        clock: Monotonic seconds.
+        offset: Seconds slept so far; see `boot_offset_s`.
+    """
+
+    def __init__(
+        self,
+        *,
+        highest_first_byte_s: float = 12.0,
+        clock: Callable[[], float] = time.monotonic,
+        offset: Callable[[], float] = boot_offset_s,
+    ) -> None:
+        self._clock = clock
+        self._offset = offset
+        self._changed = threading.Condition()
+        self._state = Reachability()  # guarded by _changed
+        self._waiting = 0  # requests sent and not over; guarded by _changed
+        self._offset_s = offset()  # guarded by _changed
+        self._closed = False  # guarded by _changed
+        self._ranges = Latency(
+            lowest_s=min(3.0, highest_first_byte_s),
+            highest_s=highest_first_byte_s,
+            unknown_s=highest_first_byte_s,
+        )  # guarded by _changed
+        self._heads = Latency(lowest_s=0.3, highest_s=2.0, unknown_s=2.5)  # guarded by _changed
+
+    @property
+    def state(self) -> State:
+        """Whether the archive can be reached."""
+        with self._changed:
+            return self._state.state
+
+    def admit(self, url: str) -> None:
+        """Return if a request may be sent now.
+
+        Raises:
+            OfflineError: The archive is out of reach and no probe is due.
+        """
+        with self._changed:
+            self._state, may_ask = self._state.after_ask(self._clock())
+            if not may_ask:
+                wait_s = self._state.probe_due_in_s(self._clock())
+                raise OfflineError("the archive can't be reached", url=url, retry_after_s=wait_s)
+
+    def slept(self) -> bool:
+        """Tell, once for each time, that the machine has slept; what was known is forgotten."""
+        offset_s = self._offset()
+        with self._changed:
+            if offset_s - self._offset_s < _SLEPT_S:
+                return False
+            self._offset_s = offset_s
+            self._state = Reachability()
+            self._ranges.forget()
+            self._heads.forget()
+            self._changed.notify_all()
+            return True
+
+    def request_began(self) -> None:
+        """Note that a request is about to be sent."""
+        with self._changed:
+            self._waiting += 1
+            self._state = self._state.after_sent(self._clock())
+
+    def request_ended(self) -> None:
+        """Note that a request is over, however it ended."""
+        with self._changed:
+            self._waiting -= 1
+
+    def received(self) -> None:
+        """Note that something came from the archive."""
+        with self._changed:
+            was = self._state.state
+            self._state = self._state.after_received(self._clock(), waiting=self._waiting > 0)
+            if was == "offline":
+                self._changed.notify_all()
+
+    def cancelled(self) -> None:
+        """Note that a request was ended by our own side."""
+        with self._changed:
+            if not self._waiting:
+                self._state = self._state.after_unanswered()
+
+    def stalled(self) -> None:
+        """Note a request that got no answer in time."""
+        with self._changed:
+            self._state = self._state.after_stall(self._clock())
+
+    def no_connection(self) -> None:
+        """Note that no connection could be made."""
+        with self._changed:
+            self._state = self._state.after_no_connection(self._clock())
+
+    def wait_until_reachable(self, timeout_s: float) -> None:
+        """Return when a request may be sent, a probe included, or after `timeout_s`."""
+        until_s = self._clock() + timeout_s
+        with self._changed:
+            while not self._closed:
+                now_s = self._clock()
+                wait_s = min(self._state.probe_due_in_s(now_s), until_s - now_s)
+                if wait_s <= 0:
+                    return
+                self._changed.wait(wait_s)
+
+    def close(self) -> None:
+        """Wake all who wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def range_limit_s(self) -> float:
+        """Return how long to wait for the headers of a range or a single HEAD, in seconds."""
+        with self._changed:
+            return self._ranges.limit_s(4, 0.9)
+
+    def range_answered(self, seconds: float) -> None:
+        """Note how long the headers of a range took."""
+        with self._changed:
+            self._ranges.answered(seconds)
+
+    def range_stalled(self, seconds: float) -> None:
+        """Note how long was waited for headers that didn't come."""
+        with self._changed:
+            self._ranges.stalled(seconds)
+
+    def range_latency(self) -> LatencyView:
+        """Return how long the headers of ranges take."""
+        with self._changed:
+            return self._ranges.view()
+
+    def head_limit_s(self) -> float:
+        """Return how long to wait for the oldest of several HEAD answers, in seconds."""
+        with self._changed:
+            return self._heads.limit_s(3, 0.5)
+
+    def head_answered(self, seconds: float) -> None:
+        """Note how long a HEAD answer took, counted from when it was the oldest."""
+        with self._changed:
+            self._heads.answered(seconds)
+
+    def head_stalled(self, seconds: float) -> None:
+        """Note how long was waited for a HEAD answer that didn't come."""
+        with self._changed:
+            self._heads.stalled(seconds)

@@ -1,0 +1,293 @@
+"""Lines to the archive: one slot, and one connection in it.
+
+A `Line` is what a thread borrows to send requests. There are two kinds, for one wire:
+`SessionLine` carries requests of the requests library (session.py), `PipelineLine` carries
+HEAD requests back to back (pipeline.py). A line that comes back in order is kept for the
+next request: at most two, for four seconds, since an idle connection holds a slot that
+another process may want and Apache closes it after five.
+
+How a line ends says what its slot does:
+
+    end                                            connection   slot
+    ---------------------------------------------  -----------  ------------------------
+    in order, kept, later closed                   FIN          free at once
+    cancelled, preempted, refused by our checks    RST          free at once
+    stalled: the archive never answered            RST          free after one second
+
+The last since a firewall between may count the abandoned connection a little longer.
+
+When an urgent request has to wait for a slot, the youngest foreseen request of this process
+gives its line up.
+
+Threading: a line belongs to the thread that borrowed it; `Lines` is safe from any thread.
+`_lock` is never held while a socket is used; the budget's lock may be held around it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from empiarfs.archive.connections import ConnectionBudget, Slot
+from empiarfs.archive.later import Later
+from empiarfs.archive.sockets import AnySocket, Breaker, cut
+from empiarfs.archive.watch import Watch
+from empiarfs.errors import EmpiarFSError, InterruptedCallError, StalledError
+
+MAX_IDLE = 2
+IDLE_S = 4.0
+_COOL_DOWN_S = 1.0
+
+
+class Line:
+    """A slot and the connection in it; belongs to the thread that borrowed it.
+
+    Attributes:
+        slot: The right to have the connection.
+        reused: Whether the connection has carried a request before.
+        requests_left: How many more requests the archive takes on this connection, or None
+            if it doesn't say.
+        idle_s: For how long it may be idle.
+        is_clean: Whether the connection could carry another request.
+    """
+
+    def __init__(self) -> None:
+        self.slot: Slot | None = None
+        self.reused = False
+        self.requests_left: int | None = None
+        self.idle_s = IDLE_S
+        self.is_clean = False
+        self.socket: AnySocket | None = None
+        self.breaker: Breaker | None = None
+
+    def attach(self, connection: AnySocket, breaker: Breaker) -> None:
+        """Take over a new connection."""
+        self.socket = connection
+        self.breaker = breaker
+        self.reused = False
+        self.requests_left = None
+        self.idle_s = IDLE_S
+
+    def note_keep_alive(self, text: str) -> None:
+        """Take note of a Keep-Alive header, such as `timeout=5, max=87`."""
+        for item in text.split(","):
+            name, _, value = item.strip().partition("=")
+            if value.isdecimal() and len(value) < 9:
+                if name.lower() == "max":
+                    self.requests_left = int(value)
+                elif name.lower() == "timeout":
+                    # A second early: the archive's clock started before ours.
+                    self.idle_s = min(IDLE_S, int(value) - 1.0)
+
+    def hang_up(self, *, reset: bool) -> None:
+        """Close the connection; the slot stays."""
+        connection, self.socket = self.socket, None
+        breaker, self.breaker = self.breaker, None
+        if breaker is not None:
+            breaker.close(reset=reset)
+        if connection is not None:
+            connection.watch = None
+            cut(connection, reset=reset)
+        self.is_clean = False
+
+
+L = TypeVar("L", bound=Line)
+
+
+class _Loan:
+    """One borrowed line, for whoever may want to end it."""
+
+    def __init__(self, line: Line, watch: Watch, urgent: bool) -> None:
+        self.line = line
+        self.watch = watch
+        self.urgent = urgent
+        self.preempted = False
+
+    def end(self, error: EmpiarFSError) -> None:
+        self.watch.cancel(error)
+        breaker = self.line.breaker
+        if breaker is not None:
+            breaker.trip()
+
+
+class Lines:
+    """All lines of a process.
+
+    Args:
+        budget: Hands out the slots.
+        later: Closes idle lines at their time.
+    """
+
+    def __init__(self, budget: ConnectionBudget, later: Later) -> None:
+        self._budget = budget
+        self._later = later
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, Line]] = []  # until when, oldest first; guarded by _lock
+        self._loans: dict[int, _Loan] = {}  # in order of time; guarded by _lock
+        self._numbers = itertools.count()
+        self._expiry_planned = False  # guarded by _lock
+        self._closed = False  # guarded by _lock
+
+    @property
+    def in_flight(self) -> int:
+        """How many lines are borrowed."""
+        with self._lock:
+            return len(self._loans)
+
+    @contextmanager
+    def borrowed(
+        self, kind: Callable[[], L], kind_type: type[L], watch: Watch, *, urgent: bool
+    ) -> Iterator[L]:
+        """Lend a line for one request, or a row of them.
+
+        The block must leave `is_clean` true if the connection may carry another request;
+        an exception that leaves the block makes it end with a reset.
+
+        Args:
+            kind: Makes a line of the wanted kind.
+            kind_type: That kind.
+            watch: Of the request; its `check` ends the wait for a slot.
+            urgent: Whether somebody waits for the answer.
+        """
+        line = self._obtain(kind, kind_type, watch, urgent)
+        number = next(self._numbers)
+        with self._lock:
+            self._loans[number] = _Loan(line, watch, urgent)
+            closed = self._closed
+        error: BaseException | None = None
+        try:
+            if closed:
+                watch.cancel(InterruptedCallError("the archive client is closed"))
+            watch.check()
+            yield line
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            with self._lock:
+                del self._loans[number]
+            self._take_back(line, error)
+
+    def end_all(self, error: EmpiarFSError) -> None:
+        """Close idle lines and end what is in flight with `error`."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            for loan in self._loans.values():
+                loan.end(error)
+        for _, line in idle:
+            self._discard(line, reset=False)
+
+    def close(self) -> None:
+        """End everything, now and in future."""
+        with self._lock:
+            self._closed = True
+        self.end_all(InterruptedCallError("the archive client is closed"))
+
+    def _obtain(self, kind: Callable[[], L], kind_type: type[L], watch: Watch, urgent: bool) -> L:
+        watch.check()
+        line = self._from_idle(kind_type, urgent)
+        if line is not None:
+            return line
+        slot = self._budget.try_acquire(urgent=urgent)
+        if slot is None:
+            # An idle line of the other kind holds a slot that can be had by closing it.
+            self._discard_one_idle()
+            if urgent:
+                self._preempt()
+            found = self._budget.acquire(
+                urgent=urgent,
+                check=watch.check,
+                instead=lambda: self._from_idle(kind_type, urgent),
+            )
+            if not isinstance(found, Slot):
+                return found
+            slot = found
+        try:
+            line = kind()
+        except BaseException:
+            slot.release()
+            raise
+        line.slot = slot
+        return line
+
+    def _from_idle(self, kind_type: type[L], urgent: bool) -> L | None:
+        lowest = 0 if urgent else self._budget.reserved
+        now_s = time.monotonic()
+        with self._lock:
+            # The youngest first: the others reach their end undisturbed.
+            for index in range(len(self._idle) - 1, -1, -1):
+                until_s, line = self._idle[index]
+                fits = line.slot is not None and line.slot.number >= lowest
+                if isinstance(line, kind_type) and until_s > now_s and fits:
+                    del self._idle[index]
+                    line.reused = True
+                    return line
+        return None
+
+    def _take_back(self, line: Line, error: BaseException | None) -> None:
+        if error is not None or not line.is_clean or line.socket is None:
+            stalled = isinstance(error, StalledError)
+            self._discard(line, reset=True, after_s=_COOL_DOWN_S if stalled else 0.0)
+        elif line.requests_left == 0 or line.idle_s <= 0 or self._budget.should_give_way():
+            self._discard(line, reset=False)
+        else:
+            self._keep(line)
+
+    def _keep(self, line: Line) -> None:
+        if line.socket is not None:
+            line.socket.watch = None
+        surplus: Line | None = line
+        with self._lock:
+            if not self._closed:
+                self._idle.append((time.monotonic() + line.idle_s, line))
+                surplus = None
+                # Waiters take theirs in a moment.
+                if len(self._idle) > MAX_IDLE + self._budget.waiting:
+                    surplus = self._idle.pop(0)[1]
+                self._plan_expiry()
+        if surplus is not None:
+            self._discard(surplus, reset=False)
+        self._budget.wake()
+
+    def _plan_expiry(self) -> None:
+        # The caller holds _lock.
+        if self._idle and not self._expiry_planned:
+            self._expiry_planned = True
+            first_s = min(until_s for until_s, _ in self._idle)
+            self._later.after(max(0.0, first_s - time.monotonic()), self._close_expired)
+
+    def _close_expired(self) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            self._expiry_planned = False
+            expired = [line for until_s, line in self._idle if until_s <= now_s]
+            self._idle = [item for item in self._idle if item[0] > now_s]
+            self._plan_expiry()
+        for line in expired:
+            self._discard(line, reset=False)
+
+    def _discard_one_idle(self) -> None:
+        with self._lock:
+            line = self._idle.pop(0)[1] if self._idle else None
+        if line is not None:
+            self._discard(line, reset=False)
+
+    def _preempt(self) -> None:
+        with self._lock:
+            for loan in reversed(self._loans.values()):
+                if not loan.urgent and not loan.preempted:
+                    loan.preempted = True
+                    loan.end(InterruptedCallError("gave way to a request that somebody awaits"))
+                    return
+
+    def _discard(self, line: Line, *, reset: bool, after_s: float = 0.0) -> None:
+        slot, line.slot = line.slot, None
+        try:
+            line.hang_up(reset=reset)
+        finally:
+            if slot is not None:
+                slot.release(after_s)

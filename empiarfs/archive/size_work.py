@@ -1,0 +1,149 @@
+"""What the threads share that ask for the sizes of one directory's files.
+
+Invariant: each name is handed out once, or fails once, or is still unresolved; a row that
+is in no queue is with the thread that took it.
+
+Threading: safe from any thread. `answered` is called without the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from empiarfs.core.files import FileVersion
+from empiarfs.core.head_sequence import Certain, HeadRow
+from empiarfs.core.listing import ListingItem
+from empiarfs.errors import ArchiveError, GaveUpError
+
+Answered = Callable[[str, FileVersion], None]
+Failures = dict[str, ArchiveError | GaveUpError]
+
+# So many connections may mix answers up, and a row may stall so often, before the slow way.
+_ATTEMPTS = 3
+
+
+class SizeWork:
+    """The rows to ask for, in two queues: to be pipelined, and to be asked for singly.
+
+    Args:
+        directory: Path of the directory.
+        rows: Its files.
+        answered: Called for each size as soon as it is certain.
+        pipelining: Whether requests may be pipelined at all.
+    """
+
+    def __init__(
+        self, directory: str, rows: Sequence[ListingItem], answered: Answered, *, pipelining: bool
+    ) -> None:
+        self.directory = directory
+        self._answered = answered
+        self._lock = threading.Lock()
+        all_rows = deque(HeadRow(item) for item in rows)
+        self._rows = all_rows if pipelining else deque()  # guarded by _lock
+        self._singles = deque() if pipelining else all_rows  # guarded by _lock
+        self._unresolved = {item.name for item in rows}  # guarded by _lock
+        self._pipelining = pipelining  # guarded by _lock
+        self._distrust = 0  # guarded by _lock
+        self._failures: Failures = {}  # guarded by _lock
+        self._crash: BaseException | None = None  # guarded by _lock
+        self._over = False  # guarded by _lock
+
+    def take(self, count: int) -> list[HeadRow]:
+        """Return up to `count` rows to be pipelined."""
+        with self._lock:
+            return [self._rows.popleft() for _ in range(min(count, len(self._rows)))]
+
+    def take_single(self) -> HeadRow | None:
+        """Return a row to be asked for on its own, or None."""
+        with self._lock:
+            return self._singles.popleft() if self._singles else None
+
+    def give_back(self, rows: Sequence[HeadRow]) -> None:
+        """Put rows back that no answer was taken for."""
+        with self._lock:
+            (self._rows if self._pipelining else self._singles).extendleft(reversed(rows))
+
+    def ask_singly(self, rows: Sequence[HeadRow]) -> None:
+        """Have these rows asked for on their own."""
+        with self._lock:
+            self._singles.extend(rows)
+
+    def stalled(self, row: HeadRow) -> None:
+        """Put a row back whose answer didn't come, behind all others."""
+        row.stalls += 1
+        with self._lock:
+            pipelined = self._pipelining and row.stalls < _ATTEMPTS
+            (self._rows if pipelined else self._singles).append(row)
+
+    def mixed_up(self) -> None:
+        """Note a connection that mixed answers up; after three nothing more is pipelined."""
+        with self._lock:
+            self._distrust += 1
+            distrusted = self._distrust >= _ATTEMPTS
+        if distrusted:
+            self.stop_pipelining()
+
+    def stop_pipelining(self) -> None:
+        """Have everything that is left asked for on its own."""
+        with self._lock:
+            self._pipelining = False
+            self._singles.extend(self._rows)
+            self._rows.clear()
+
+    def settle(self, certain: Sequence[Certain]) -> None:
+        """Hand sizes out, each name once."""
+        with self._lock:
+            fresh = [] if self._over else [c for c in certain if c.name in self._unresolved]
+            self._unresolved.difference_update(each.name for each in fresh)
+        for each in fresh:
+            self._answered(each.name, each.version)
+
+    def failed(self, name: str, error: ArchiveError | GaveUpError) -> None:
+        """Note that there will be no size for `name`."""
+        with self._lock:
+            if name in self._unresolved and not self._over:
+                self._unresolved.discard(name)
+                self._failures[name] = error
+
+    def fail_rest(self, error: ArchiveError | GaveUpError) -> None:
+        """Note that there will be no more sizes."""
+        with self._lock:
+            self._failures.update(dict.fromkeys(self._unresolved, error))
+            self._unresolved.clear()
+            self._rows.clear()
+            self._singles.clear()
+
+    def crashed(self, error: BaseException) -> None:
+        """Stop all threads because of an error that nobody expects."""
+        with self._lock:
+            self._crash = self._crash or error
+            self._over = True
+
+    def end(self) -> None:
+        """Stop all threads; nothing is handed out any more."""
+        with self._lock:
+            self._over = True
+
+    def result(self) -> Failures:
+        """Return what failed, by name; raises the error that a thread crashed with."""
+        with self._lock:
+            if self._crash is not None:
+                raise self._crash
+            return dict(self._failures)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the threads should stop."""
+        return self._over
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is something to pipeline."""
+        return bool(self._rows) and not self._over
+
+    @property
+    def has_anything(self) -> bool:
+        """Whether there is something to begin."""
+        return bool(self._rows or self._singles) and not self._over
