@@ -12,10 +12,11 @@ from empiarfs.core.files import BlockKey, FileVersion, RemoteFile
 ARCHIVE = "https://ftp.ebi.ac.uk/empiar/world_availability/"
 VERSION = FileVersion(569_560_224, 1_738_957_740)
 
+TAGS = st.text('a-"etg5', max_size=4)
 VERSIONS = st.one_of(
     st.builds(FileVersion, st.integers(0, 5), st.integers(-5, 5)),
-    st.builds(FileVersion, st.integers(0, 5), st.none(), st.none() | st.text("a-\"etg5", max_size=4)),
-)  # fmt: skip
+    st.builds(FileVersion, st.integers(0, 5), st.none(), st.none() | TAGS),
+)
 
 
 @given(VERSIONS, VERSIONS)
