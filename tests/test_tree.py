@@ -176,6 +176,13 @@ def test_names_of_local_programs_are_absent_without_a_request(rig: Rig, name: st
     assert rig.archive.listed == []
 
 
+def test_a_listed_name_is_served_whatever_it_is_called(rig: Rig) -> None:
+    rig.archive.files["10934/.git/config"] = b"[core]"
+    rig.names("10934")
+
+    assert rig.tree.lookup("10934/.git", patience()).is_directory
+
+
 @pytest.mark.parametrize(
     "error", [down(), OfflineError("off", url="u"), ForbiddenError("403", url="u")]
 )

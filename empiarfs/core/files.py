@@ -37,7 +37,10 @@ class FileVersion:
         """Return a short text that differs for different versions; used in cache keys."""
         if self.modified_s is not None:
             return f"{self.size:x}-{self.modified_s:x}"
-        return f"{self.size:x}-etag-{self.etag or ''}"
+        # Hashed, since a server may put anything into an ETag, and a file's name may hold
+        # what looks like a version.
+        tag = blake2b((self.etag or "").encode("utf-8", "surrogateescape"), digest_size=16)
+        return f"{self.size:x}-etag-{tag.hexdigest()}"
 
     @property
     def validator(self) -> str:

@@ -258,7 +258,7 @@ class Tree:
         if not path:
             return ROOT
         parent, name = paths.split(path)
-        if paths.name_problem(name) or paths.is_local_only(name):
+        if paths.name_problem(name) or self._is_of_this_machine(parent, name):
             raise NoSuchNameError(f"no {name!r} in {parent!r}")
         directory = self._parent(parent, patience)
         index = directory.rows.get(name)
@@ -268,6 +268,15 @@ class Tree:
             return Node(path, inode, item.is_directory, item.modified_text)
         row = self._unlisted(directory, name, patience)
         return Node(path, paths.inode_of(path), row.item.is_directory, row.item.modified_text)
+
+    def _is_of_this_machine(self, parent: str, name: str) -> bool:
+        """Tell whether only programs on this machine look for `name`; nothing is asked."""
+        if not paths.is_local_only(name):
+            return False
+        with self._lock:
+            directory = self._directories.get(parent)
+        # What is listed is served, whatever it is called.
+        return directory is None or name not in directory.rows
 
     def _parent(self, path: str, patience: Patience) -> Directory:
         try:

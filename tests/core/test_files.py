@@ -95,3 +95,10 @@ def test_keys_of_other_blocks_and_files_differ() -> None:
 
     assert len(set(keys)) == len(keys)
     assert max(map(len, keys)) < 40
+
+
+def test_a_crafted_etag_cannot_pass_for_another_files_version() -> None:
+    crafted = RemoteFile("http://a/", "x", FileVersion(5, None, "a@6-7"))
+    plain = RemoteFile("http://a/", "x@5-etag-a", FileVersion(6, 7))
+
+    assert crafted.name_key != plain.name_key
