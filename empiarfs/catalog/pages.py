@@ -16,10 +16,12 @@ A blob is sealed: an xxh3 over its context (which listing, which page, which kin
 compressed bytes stands in front. So a flipped bit, a page of another directory and a page
 of an older listing are all told from what was written.
 
-Measured with 20,000 names of 68 bytes, each with size and time: 36 bytes a file on disk,
-name included, where one SQLite row for each takes 106 and has no checksum; written in 85
-ms (51 row-wise). Pages of 128 rows take 46 bytes, 1,024 rows 34. Level 6 of zlib is worth
-its 1 µs a row for items (29 → 26 bytes) and not for versions (7.2 → 7.2).
+Measured with 20,000 names of 65 bytes, with sizes and times all different: 36 bytes a file
+on disk, name included, where one SQLite row for each takes 104 and has no checksum. Such
+a directory is written in 100 ms and read in 50 ms, of which SQLite, checksums and zlib
+take 7 and making the objects the rest; 16 versions are added in 0.9 ms, 4,096 in 7 ms.
+Pages of 128 rows take 46 bytes a file, of 1,024 rows 34. Level 6 of zlib is worth its 1 µs
+a row for items (29 → 26 bytes), and not for versions (6.6 → 6.6).
 
 Threading: pure functions. Each call into C handles one page, so that other threads run.
 """

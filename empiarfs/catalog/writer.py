@@ -74,8 +74,10 @@ class Work:
         ]
         return replace(known, rows=tuple(rows))
 
-    def __len__(self) -> int:
-        return len(self.versions) + (len(self.directory.rows) if self.directory else 1)
+    @property
+    def weight(self) -> int:
+        """How many names it holds, and one for the directory."""
+        return 1 + len(self.versions) + (len(self.directory.rows) if self.directory else 0)
 
 
 class Writer:
@@ -104,7 +106,7 @@ class Writer:
         generation = random.SystemRandom().getrandbits(63)
         work = Work(directory, generation)
         with self._condition:
-            if self._accepts(len(work)):
+            if self._accepts(work.weight):
                 self._remove_pending(directory.path)
                 self._add_pending(directory.path, work)
                 self._remember(directory.path, generation)
@@ -116,13 +118,15 @@ class Writer:
                 return
             seen = self._seen.get(path)
             work = self._pending.get(path)
-            if work is None or work.forgotten or work.generation != seen:
+            if work is not None and work.forgotten:
+                return
+            if work is None or work.generation != seen:
                 self._remove_pending(path)
                 work = Work(generation=seen)
                 self._add_pending(path, work)
-            before = len(work)
+            before = work.weight
             work.versions.update(versions)
-            self._pending_names += len(work) - before
+            self._pending_names += work.weight - before
 
     def forget(self, path: str) -> None:
         """Queue the removal of a directory."""
@@ -148,7 +152,9 @@ class Writer:
         with self._condition:
             found = (self._in_flight.get(path), self._pending.get(path))
             # The versions of pending work may grow meanwhile, so they are copied.
-            return [replace(work, versions=dict(work.versions)) for work in found if work]
+            return [
+                replace(work, versions=dict(work.versions)) for work in found if work is not None
+            ]
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything queued so far is written.
@@ -191,16 +197,28 @@ class Writer:
 
     def _add_pending(self, path: str, work: Work) -> None:
         self._pending[path] = work
-        self._pending_names += len(work)
+        self._pending_names += work.weight
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="empiarfs-catalog", daemon=True)
-            self._thread.start()
+            self._start()
         self._condition.notify_all()
+
+    def _start(self) -> None:
+        """Start the thread, or drop what waits for it; the caller holds `_condition`."""
+        thread = threading.Thread(target=self._run, name="empiarfs-catalog", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # too many threads, or the interpreter ends
+            logger.warning("catalog: not written: %s", exc)
+            self._dropped += len(self._pending)
+            self._pending.clear()
+            self._pending_names = 0
+        else:
+            self._thread = thread
 
     def _remove_pending(self, path: str) -> None:
         work = self._pending.pop(path, None)
         if work is not None:
-            self._pending_names -= len(work)
+            self._pending_names -= work.weight
 
     def _remember(self, path: str, generation: int) -> None:
         self._seen[path] = generation
@@ -221,7 +239,7 @@ class Writer:
                 with self._condition:
                     self._dropped += not written
                     del self._in_flight[path]
-                    self._pending_names -= len(work)
+                    self._pending_names -= work.weight
                     self._condition.notify_all()
         self._recorder.close()
 
@@ -258,6 +276,9 @@ def _is_done(write: Callable[[], None]) -> bool | None:
     except (BusyError, DamagedFileError):
         return None
     except UnwellError:
+        return False
+    except ValueError as exc:
+        logger.warning("catalog: this can't be stored: %s", exc)
         return False
     except Exception:
         logger.exception("catalog: not written")
