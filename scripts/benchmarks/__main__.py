@@ -1,0 +1,121 @@
+"""The command behind `scripts/bench`; `python -m scripts.benchmarks` in the checkout's root."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from scripts.benchmarks import report
+from scripts.benchmarks.archive import FULL, QUICK, served
+from scripts.benchmarks.clients import CLIENTS, Client
+from scripts.benchmarks.links import LINKS
+from scripts.benchmarks.runner import Plan, run
+from scripts.benchmarks.scenarios import SCENARIOS
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--list", "only_list", is_flag=True, help="Say what there is, and end.")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice(list(SCENARIOS)),
+    help="Run this one only; may be given several times.",
+)
+@click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    type=click.Choice(list(CLIENTS)),
+    help="Measure this one only; may be given several times.",
+)
+@click.option("--link", type=click.Choice(list(LINKS)), default="loopback", show_default=True)
+@click.option(
+    "--repeat", type=click.IntRange(1), default=None, help="Repetitions [default: 3; 1 if quick]."
+)
+@click.option("--quick", is_flag=True, help="A tenth of the data; the goals are not meant for it.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write everything that was found to this file.",
+)
+@click.option("--strict", is_flag=True, help="End with status 1 if a goal is missed.")
+def main(
+    only_list: bool,
+    scenarios: tuple[str, ...],
+    clients: tuple[str, ...],
+    link: str,
+    repeat: int | None,
+    quick: bool,
+    json_file: Path | None,
+    strict: bool,
+) -> None:
+    """Measure empiarfs and rclone side by side, on an archive served by this machine.
+
+    Prints a table with the median of the repetitions (least and most in brackets), the
+    requests and the bytes over the wire, and the goals. TMPDIR says where the files go:
+    some 6 GB for a while. Ends with status 1 if a client fails or gives wrong bytes.
+    """
+    if only_list:
+        _list_all()
+        return
+    plan = Plan(
+        scenarios=tuple(SCENARIOS[name] for name in scenarios or SCENARIOS),
+        clients=tuple(CLIENTS[name] for name in clients or CLIENTS),
+        link=LINKS[link],
+        repetitions=repeat or (1 if quick else 3),
+        scale=QUICK if quick else FULL,
+    )
+    about = report.machine() | _versions(plan.clients)
+    _say("making what is served")
+    with served(plan.scale) as archive:
+        results = run(plan, archive, _say)
+    missed = report.missed(plan, results)
+    print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
+    print(report.table(plan, results))
+    for heading, lines in (("missed", missed), ("failed", results.failures)):
+        print("".join(f"\n{heading}: {line}" for line in lines), end="\n" if lines else "")
+    if quick:
+        print("\nquick: too little data for the goals to mean anything")
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_json(plan, results, about), indent=2) + "\n")
+    sys.exit(1 if results.failures or (strict and missed) else 0)
+
+
+def _list_all() -> None:
+    for scenario in SCENARIOS.values():
+        print(f"{scenario.name}: {scenario.title}")
+        for figure in scenario.figures(FULL):
+            goals = ", ".join(goal.text for goal in figure.goals)
+            print(f"    {figure.title}" + (f" [{goals}]" if goals else ""))
+    print("clients: " + ", ".join(CLIENTS))
+    for link in LINKS.values():
+        print(f"link {link.name}: {link.description}")
+
+
+def _versions(clients: tuple[Client, ...]) -> dict[str, str]:
+    try:
+        return {client.name: client.version() for client in clients}
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise click.ClickException(f"a client is missing: {exc}") from exc
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Unwind as at Ctrl-C, so that every mount, process and file is cleaned up."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, _interrupt)
+    main()

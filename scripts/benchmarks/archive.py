@@ -1,0 +1,139 @@
+"""What the benchmarks serve: a big movie, a directory of many files, and a small one.
+
+Everything is deterministic. The movie's bytes are counts, as a direct electron detector
+makes them, all different and none of them a hole; the many files are holes of the size
+that EMPIAR's real case of a big directory has (10511), so that nobody can tell their exact
+sizes from a listing. Apache serves it all, as the tests' one does.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import xxhash
+
+from tests.support import tree
+from tests.support.apache import ApacheServer
+
+MOVIE = "10934/data/movie.mrcs"
+MANY = "10511/data"
+SMALL = "10028/data"
+
+_MANY_SIZE = 569_560_224
+_SMALL_COUNT = 10
+# How many counts a pixel of a movie's frame has in the mean; typical of a real one.
+_COUNTS_A_PIXEL = 1.0
+_PIECE = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much there is.
+
+    Attributes:
+        movie_size: Bytes of the big file.
+        many: Files in the big directory.
+    """
+
+    movie_size: int
+    many: int
+
+
+FULL = Scale(movie_size=2_000_000_000, many=20_000)
+QUICK = Scale(movie_size=200_000_000, many=2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedArchive:
+    """What is served, and what a client must make of it.
+
+    Attributes:
+        server: The running Apache.
+        scale: How much there is.
+        digest: The xxh3 of the movie's bytes, in hexadecimal.
+        sizes: What `ls -l` must say of the many files, by name.
+    """
+
+    server: ApacheServer
+    scale: Scale
+    digest: str
+    sizes: dict[str, int]
+
+    def warm_up(self) -> None:
+        """Read the movie's bytes, so that no client waits for this machine's disk."""
+        buffer = bytearray(2**20)
+        with (self.server.root / MOVIE).open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
+@contextmanager
+def served(scale: Scale) -> Iterator[ServedArchive]:
+    """Make the archive and serve it; everything is removed at the end.
+
+    Raises:
+        OSError: The disk hasn't room for the movie and a copy of it in a client's cache.
+    """
+    with tree.temporary_root() as root:
+        _check_room(root, 3 * scale.movie_size)
+        digest = _make_movie(root / MOVIE, scale.movie_size)
+        sizes = _make_many(root / MANY, scale.many)
+        for number in range(_SMALL_COUNT):
+            name = f"particles_{number:02d}.star"
+            tree.write_file(root / SMALL / name, tree.contents(name.encode(), 5_000))
+        tree.set_times(root)
+        os.sync()
+        with ApacheServer(root) as server:
+            yield ServedArchive(server, scale, digest, sizes)
+
+
+def _check_room(directory: Path, needed: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise OSError(
+            f"{needed / 1e9:.1f} GB are needed below {directory.parent} and {free / 1e9:.1f} GB "
+            "are free; TMPDIR names another place"
+        )
+
+
+def _make_movie(path: Path, size: int) -> str:
+    """Write `size` bytes of counts, and return their digest."""
+    path.parent.mkdir(parents=True)
+    digest = xxhash.xxh3_128()
+    counts = _counts_by_byte()
+    with path.open("wb") as file:
+        for number, start in enumerate(range(0, size, _PIECE)):
+            noise = numpy.random.default_rng([size, number]).bytes(min(_PIECE, size - start))
+            piece = noise.translate(counts)
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+def _counts_by_byte() -> bytes:
+    """Return the table that turns uniform bytes into counts with a Poisson distribution."""
+    table, count = bytearray(), 0
+    cumulated = probability = math.exp(-_COUNTS_A_PIXEL)
+    for byte in range(256):
+        while (byte + 0.5) / 256 > cumulated:
+            count += 1
+            probability *= _COUNTS_A_PIXEL / count
+            cumulated += probability
+        table.append(count)
+    return bytes(table)
+
+
+def _make_many(directory: Path, count: int) -> dict[str, int]:
+    directory.mkdir(parents=True)
+    sizes = {f"movie_{number:05d}.tif": _MANY_SIZE + number for number in range(count)}
+    for name, size in sizes.items():
+        with (directory / name).open("wb") as file:
+            file.truncate(size)
+    return sizes

@@ -1,0 +1,138 @@
+"""What people and programs get to see of the results: a table, and JSON.
+
+The table is Markdown, aligned, so that it reads well on a terminal and can be put into
+docs/benchmarks.md as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmarks.clients import EMPIARFS, RCLONE
+from scripts.benchmarks.figures import Figure, Goal, Summary, format_value
+from scripts.benchmarks.runner import Plan, Results
+
+_REACHED = {True: "reached", False: "MISSED", None: "?"}
+
+
+def machine() -> dict[str, str]:
+    """Describe this machine, as far as it matters for figures."""
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "processor": f"{os.cpu_count()} × {_first_field('/proc/cpuinfo', 'model name')}",
+        "memory": _first_field("/proc/meminfo", "MemTotal"),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load before": load,
+    }
+
+
+def table(plan: Plan, results: Results) -> str:
+    """Return the figures of all clients beside their goals."""
+    names = [client.name for client in plan.clients]
+    header = ["figure", *names, "goal", ""]
+    rows = [_row(figure, names, results) for figure in plan.figures()]
+    return _markdown([header, *rows])
+
+
+def missed(plan: Plan, results: Results) -> list[str]:
+    """Return the goals that empiarfs did not reach, or that nothing could be said of."""
+    if EMPIARFS not in plan.clients:
+        return []
+    return [
+        f"{figure.title}: {goal.text}"
+        for figure in plan.figures()
+        for goal in figure.goals
+        if _judge(goal, figure, results) is not True
+    ]
+
+
+def as_json(plan: Plan, results: Results, about: dict[str, str]) -> dict[str, Any]:
+    """Return everything that was found, fit for `json.dump`."""
+    names = [client.name for client in plan.clients]
+    return {
+        "machine": about,
+        "link": plan.link.name,
+        "repetitions": plan.repetitions,
+        "scale": asdict(plan.scale),
+        "figures": [_figure_as_json(figure, names, results) for figure in plan.figures()],
+        "failures": results.failures,
+    }
+
+
+def _figure_as_json(figure: Figure, names: Sequence[str], results: Results) -> dict[str, Any]:
+    summaries = {name: results.summary(figure, name) for name in names}
+    return {
+        "figure": figure.key,
+        "title": figure.title,
+        "summed_up_by": "worst" if figure.worst_counts else "median",
+        "clients": {
+            name: {
+                **asdict(summary),
+                "samples": [
+                    asdict(sample)
+                    for sample in results.samples[name]
+                    if sample.figure == figure.key
+                ],
+            }
+            for name, summary in summaries.items()
+            if summary is not None
+        },
+        "goals": [
+            {"goal": goal.text, "reached": _judge(goal, figure, results)} for goal in figure.goals
+        ],
+    }
+
+
+def _row(figure: Figure, names: Sequence[str], results: Results) -> list[str]:
+    cells = [_cell(figure, results.summary(figure, name)) for name in names]
+    goals = ", ".join(goal.text for goal in figure.goals)
+    verdicts = {_REACHED[_judge(goal, figure, results)] for goal in figure.goals}
+    return [figure.title, *cells, goals, ", ".join(sorted(verdicts))]
+
+
+def _judge(goal: Goal, figure: Figure, results: Results) -> bool | None:
+    ours = results.summary(figure, EMPIARFS.name)
+    return None if ours is None else goal.is_reached(ours, results.summary(figure, RCLONE.name))
+
+
+def _cell(figure: Figure, summary: Summary | None) -> str:
+    if summary is None:
+        return "–"
+    parts = [format_value(summary.value, figure.unit)]
+    if summary.samples > 1:
+        low, high = (
+            format_value(value, figure.unit).split(" ")[0]
+            for value in (summary.least, summary.most)
+        )
+        parts.append(f"({low}–{high})")
+    if summary.requests is not None and summary.wire is not None:
+        parts.append(f"{summary.requests:,} requests, {summary.wire / 1e6:,.1f} MB")
+    return " ".join(parts)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def _first_field(path: str, name: str) -> str:
+    for line in Path(path).read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return " ".join(value.split())
+    return "unknown"

@@ -1,0 +1,90 @@
+"""Repeats scenarios, with the clients in alternation, and keeps what they gave.
+
+The clients take turns within each repetition, in the other order each time, so that a
+machine that grows slower or busier doesn't do it to one of them only. What fails is kept
+and reported, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from scripts.benchmarks.archive import Scale, ServedArchive
+from scripts.benchmarks.clients import Client
+from scripts.benchmarks.figures import Figure, Sample, Summary, format_value, summary_of
+from scripts.benchmarks.links import Link
+from scripts.benchmarks.scenarios import Scenario
+from scripts.benchmarks.stage import Stage, WrongAnswerError
+
+# What a client or a reader may fail with; anything else is a mistake of the benchmark.
+_FAILURES = (OSError, RuntimeError, WrongAnswerError, subprocess.SubprocessError)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        scenarios: In this order.
+        clients: Who is measured; of them empiarfs is judged, by comparison with rclone.
+        link: The way to the archive.
+        repetitions: How often, at least 1.
+        scale: How much is served.
+    """
+
+    scenarios: tuple[Scenario, ...]
+    clients: tuple[Client, ...]
+    link: Link
+    repetitions: int
+    scale: Scale
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the figures of all scenarios."""
+        return tuple(
+            figure for scenario in self.scenarios for figure in scenario.figures(self.scale)
+        )
+
+
+@dataclass(slots=True)
+class Results:
+    """What came of a plan.
+
+    Attributes:
+        samples: By the name of the client.
+        failures: What went wrong, in words.
+    """
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def summary(self, figure: Figure, client: str) -> Summary | None:
+        """Return what the repetitions say together, or None if there were none."""
+        return summary_of(figure, self.samples.get(client, ()))
+
+
+def run(plan: Plan, archive: ServedArchive, say: Callable[[str], None]) -> Results:
+    """Run all scenarios of a plan, saying each sample as it comes."""
+    results = Results({client.name: [] for client in plan.clients})
+    units = {figure.key: figure for figure in plan.figures()}
+    with plan.link.connect(archive.server.url) as url:
+        for scenario in plan.scenarios:
+            say(f"{scenario.name}: {scenario.title}")
+            for number in range(1, plan.repetitions + 1):
+                for client in _in_turn(plan.clients, number):
+                    stage = Stage(archive, url, client)
+                    try:
+                        for sample in scenario.measure(stage):
+                            results.samples[client.name].append(sample)
+                            value = format_value(sample.value, units[sample.figure].unit)
+                            say(f"  {number}/{plan.repetitions} {client.name:9} "
+                                f"{sample.figure:18} {value}")  # fmt: skip
+                    except _FAILURES as exc:
+                        results.failures.append(f"{scenario.name}, {client.name}: {exc}")
+                        say(f"  {number}/{plan.repetitions} {client.name:9} FAILED: {exc}")
+    return results
+
+
+def _in_turn(clients: Sequence[Client], number: int) -> Sequence[Client]:
+    return clients if number % 2 else clients[::-1]
