@@ -10,6 +10,7 @@ check: a flipped bit in a size would otherwise become a wrong `st_size`.
     pages.py        how rows are packed, compressed and checksummed (pure)
     directories.py  the SQL statements
     database.py     the file: made, opened, set aside when it can't be believed
+    session.py      one connection, and the border where SQLite's errors stop
     recorder.py     short transactions
     writer.py       the one thread that writes, and what waits for it
     catalog.py      `Catalog`, which the rest of the program uses
