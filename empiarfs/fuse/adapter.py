@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FILE_MODE = stat.S_IFREG | 0o644
-_DIRECTORY_MODE = stat.S_IFDIR | 0o755
+# Writable to their owner, though nothing can be written: copies of files without that bit
+# can be neither edited nor removed by who made them. The mount's `ro` is what refuses.
+_FILE_PERMISSIONS = 0o666
+_DIRECTORY_PERMISSIONS = 0o777
 # Python's `open` and stdio buffer this much: with 1 MiB here, a header would cost 1 MiB.
 _BLOCK_SIZE = 4096
 # What libfuse itself says where it doesn't know; 0 would make readdir skip the item.
@@ -72,12 +74,14 @@ class AdapterConfig:
             by the kernel, not even by SIGKILL.
         uid: Owner of every file.
         gid: Group of every file.
+        umask: Permission bits that files and directories lack.
     """
 
     wait_s: float = 900.0
     lookup_s: float = 90.0
     uid: int = 0
     gid: int = 0
+    umask: int = 0o022
 
 
 class FileInfo(Protocol):
@@ -175,8 +179,10 @@ class FuseAdapter(mfusepy.Operations):
         self._open_files: dict[int, _OpenFile] = {}  # guarded by _files_lock
         self._open_directories: dict[int, _OpenDirectory] = {}  # guarded by _files_lock
         self._opening = threading.local()
-        self._file_stat = self._stat_template(_FILE_MODE, links=1)
-        self._directory_stat = self._stat_template(_DIRECTORY_MODE, links=2)
+        self._file_mode = stat.S_IFREG | _FILE_PERMISSIONS & ~config.umask
+        self._directory_mode = stat.S_IFDIR | _DIRECTORY_PERMISSIONS & ~config.umask
+        self._file_stat = self._stat_template(self._file_mode, links=1)
+        self._directory_stat = self._stat_template(self._directory_mode, links=2)
         if invalidator is not None:
             files.when_changed(self._file_changed)
 
@@ -337,10 +343,10 @@ class FuseAdapter(mfusepy.Operations):
             dots = ((".", opened.inode), ("..", opened.parent_inode))
             for number in range(offset, 2):
                 name, inode = dots[number]
-                yield name, {"st_mode": _DIRECTORY_MODE, "st_ino": inode}, number + 1
+                yield name, {"st_mode": self._directory_mode, "st_ino": inode}, number + 1
             for number in range(max(0, offset - 2), len(items)):
                 item = items[number]
-                mode = _DIRECTORY_MODE if item.is_directory else _FILE_MODE
+                mode = self._directory_mode if item.is_directory else self._file_mode
                 yield item.name, {"st_mode": mode, "st_ino": item.inode}, number + 3
 
         return rest()

@@ -6,7 +6,8 @@ Threading: `serve` blocks the calling thread; libfuse makes threads of its own.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from empiarfs.errors import MountError
@@ -33,13 +34,17 @@ class SessionOptions:
         mount_point: Absolute path of an existing directory.
         source: What stands as the device in /proc/mounts; must hold no credentials.
         allow_other: Let other users in.
+        allow_root: Let root in, whom FUSE keeps out as everybody else.
         nonempty: Mount also over a directory that isn't empty.
+        further: More options, by name; "" for one without a value.
     """
 
     mount_point: str
     source: str
     allow_other: bool = False
+    allow_root: bool = False
     nonempty: bool = False
+    further: Mapping[str, str] = field(default_factory=dict)
 
 
 def _escaped(value: str) -> str:
@@ -64,11 +69,13 @@ def session_keywords(options: SessionOptions) -> dict[str, Any]:
         "nodev": True,
         "default_permissions": True,
         "allow_other": options.allow_other,
+        "allow_root": options.allow_root,
         "use_ino": True,
         "entry_timeout": _TIMEOUT_S[major],
         "attr_timeout": _TIMEOUT_S[major],
         "negative_timeout": _NEGATIVE_TIMEOUT_S,
     }
+    keywords |= {name: _escaped(value) or True for name, value in options.further.items()}
     if library.knows_max_threads():
         keywords["max_threads"] = _MAX_THREADS
     if major == 3:

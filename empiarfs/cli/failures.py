@@ -1,0 +1,89 @@
+"""How commands end: the exit status, and one line on stderr for what went wrong.
+
+    status  meaning
+    ------  -------------------------------------------------------------
+    0       done
+    1       it could not be done
+    2       wrong usage: an option, a value or a file of settings
+    130     Ctrl-C
+
+A traceback is shown for nothing but a mistake of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import click
+
+from empiarfs.errors import ConfigError, EmpiarFSError
+
+INTERRUPTED = 130
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """Say on stderr what went wrong, and what may help."""
+    click.echo(f"empiarfs: error: {_one_line(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {_one_line(hint)}", err=True)
+
+
+def _one_line(text: str) -> str:
+    # Names may hold newlines, and bytes that are no text.
+    printable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return printable.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def run_command(command: click.Command, words: Sequence[str]) -> int:
+    """Run a command with these words, and return its exit status."""
+    try:
+        result = command.main(list(words), prog_name="empiarfs", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("empiarfs: interrupted", err=True)
+        return INTERRUPTED
+    except click.UsageError as exc:
+        complain(*_usage(exc))
+        return 2
+    except click.ClickException as exc:
+        complain(exc.format_message())
+        return 1
+    except EmpiarFSError as exc:
+        complain(str(exc), getattr(exc, "hint", None))
+        return 2 if isinstance(exc, ConfigError) else 1
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: click.UsageError) -> tuple[str, str | None]:
+    """Return click's message in our form, and what may help."""
+    if isinstance(error, click.NoSuchOption):
+        names = [name for param in _parameters(error) for name in param.opts]
+        near = difflib.get_close_matches(error.option_name, names, 1, 0.6)
+        return f"no such option: {error.option_name}", _guess(near) or _where(error)
+    message = error.format_message().rstrip(".")
+    # Such as "Missing argument"; but not the name of something.
+    message = re.sub(r"^[A-Z](?=[a-z])", lambda match: match[0].lower(), message)
+    message, _, guess = message.partition("; did you mean ")
+    return message, _guess([guess.rstrip("?")] if guess else []) or _where(error)
+
+
+def _parameters(error: click.UsageError) -> list[click.Parameter]:
+    return error.ctx.command.params if error.ctx is not None else []
+
+
+def _guess(near: Sequence[str]) -> str | None:
+    return f"did you mean {near[0]}?" if near else None
+
+
+def _where(error: click.UsageError) -> str:
+    return f"see `{error.ctx.command_path if error.ctx is not None else 'empiarfs'} --help`"

@@ -1,0 +1,75 @@
+"""The list of commands, each imported when it is called.
+
+`mount -t fuse.empiarfs SOURCE MOUNTPOINT -o …` runs `empiarfs SOURCE MOUNTPOINT -o …`, so a
+first word that names a source mounts it. Any other word that isn't a command is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+
+import click
+
+from empiarfs import __version__
+from empiarfs.cli.sources import is_source
+
+# Name: module below empiarfs.cli, what --help says.
+_COMMANDS = {
+    "mount": ("mount", "Mount EMPIAR, or a part of it, on a directory."),
+    "umount": ("umount", "Unmount."),
+    "status": ("status", "Show what is mounted, and how it does."),
+    "demo": ("demo", "Show it at work on a small archive, without internet."),
+}
+_ALIASES = {"unmount": "umount"}
+_SOURCE_COMMAND = "mount_source"
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = _ALIASES.get(cmd_name, cmd_name)
+        if name not in _COMMANDS:
+            return None
+        try:
+            module = import_module(f"empiarfs.cli.{_COMMANDS[name][0]}")
+        except ModuleNotFoundError as exc:
+            if exc.name is None or not exc.name.startswith("empiarfs."):
+                raise
+            raise click.ClickException(f"{name} is missing in this installation") from exc
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in _COMMANDS and word not in _ALIASES:
+            if is_source(word):
+                return word, import_module("empiarfs.cli.mount").source_command, args
+            raise _no_such_command(ctx, word)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+def _no_such_command(ctx: click.Context, word: str) -> click.UsageError:
+    names = [*_COMMANDS, *_ALIASES, "empiar"]
+    near = difflib.get_close_matches(word, names, 1, 0.6)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return click.UsageError(f"no such command: {word}{guess}", ctx)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="empiarfs SOURCE MOUNTPOINT -o OPT,… mounts as well, for mount(8) and fstab; "
+    "SOURCE is empiar, empiar:ID, or a URL.",
+)
+@click.version_option(__version__, message="empiarfs %(version)s")
+def commands() -> None:
+    """Mount EMPIAR, the archive of raw cryo-EM data, as a read-only file system."""

@@ -1,0 +1,222 @@
+"""The command `mount`, also as `empiarfs SOURCE MOUNTPOINT`, which mount(8) calls.
+
+The settings on the command line are those of `empiarfs.config`, by the same names; all of
+them, and the options of mount(8) and FUSE, may also stand behind `-o`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from empiarfs.cli.options import verbosity
+from empiarfs.cli.sources import Source, parse_source
+from empiarfs.config import (
+    SETTINGS,
+    Config,
+    MountOptions,
+    config_files,
+    load,
+    parse_mount_options,
+)
+
+if TYPE_CHECKING:
+    from empiarfs.mount.request import MountRequest, MountSummary
+
+# Those of the settings that have an option of their own.
+_ARGUMENTS = (
+    "archive_url",
+    "api_url",
+    "cache_dir",
+    "cache_size",
+    "max_connections",
+    "limit_rate",
+    "wait",
+    "log_file",
+    "log_level",
+)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _setting_options(function: _Function) -> _Function:
+    for name in reversed(_ARGUMENTS):
+        setting = SETTINGS[name]
+        decorate = click.option(
+            setting.argument, name, metavar=setting.metavar, help=setting.meaning
+        )
+        function = decorate(function)
+    return function
+
+
+def _mount_arguments(function: _Function) -> _Function:
+    point = click.argument("mount_point", metavar="MOUNTPOINT")
+    foreground = click.option(
+        "-f", "--foreground", is_flag=True, help="Stay in the foreground, and log to stderr."
+    )
+    options = click.option(
+        "-o",
+        "options",
+        metavar="OPT,…",
+        multiple=True,
+        help="Any setting as name=value; options of mount(8); nonempty.",
+    )
+    return point(foreground(options(_setting_options(verbosity(function)))))
+
+
+@click.command("mount")
+@_mount_arguments
+@click.option("--launch-fd", type=int, hidden=True)
+def command(
+    *,
+    mount_point: str,
+    foreground: bool,
+    options: tuple[str, ...],
+    verbose: bool,
+    quiet: bool,
+    launch_fd: int | None,
+    **settings: str | None,
+) -> int:
+    """Mount EMPIAR on the directory MOUNTPOINT.
+
+    Returns when the mount answers; a process in the background serves it until
+    `empiarfs umount MOUNTPOINT`.
+    """
+    if launch_fd is not None:
+        return _serve_launched(launch_fd)
+    parsed = parse_mount_options(",".join(options))
+    return _mount(Source(), None, mount_point, parsed, settings, foreground, verbose, quiet)
+
+
+@click.command("SOURCE", options_metavar="[OPTIONS]")
+@click.argument("source")
+@_mount_arguments
+@click.option("-s", "sloppy", is_flag=True, hidden=True)
+@click.option("-n", "no_mtab", is_flag=True, hidden=True)
+@click.option("-t", "kind", hidden=True)
+def source_command(
+    *,
+    source: str,
+    mount_point: str,
+    foreground: bool,
+    options: tuple[str, ...],
+    verbose: bool,
+    quiet: bool,
+    sloppy: bool,
+    no_mtab: bool,
+    kind: str | None,
+    **settings: str | None,
+) -> int:
+    """Mount SOURCE on the directory MOUNTPOINT, as mount(8) wants it.
+
+    SOURCE is empiar, empiar:ID for one entry, or the URL of an archive.
+    """
+    parsed_source = parse_source(source)
+    if parsed_source is None:
+        raise click.UsageError(f"{source} is no source")
+    parsed = parse_mount_options(",".join(options), from_mount=True)
+    # mount(8) says what went wrong by itself, and nothing where all went well.
+    quiet = quiet or not verbose
+    return _mount(parsed_source, source, mount_point, parsed, settings, foreground, False, quiet)
+
+
+def _mount(
+    source: Source,
+    source_text: str | None,
+    mount_point: str,
+    options: MountOptions,
+    settings: dict[str, str | None],
+    foreground: bool,
+    verbose: bool,
+    quiet: bool,
+) -> int:
+    from empiarfs.mount.points import check_fuse, prepare, resolve
+
+    config = _config(source, options, settings, verbose)
+    request = _request(resolve(mount_point), source, source_text, config, options)
+    check_fuse(allow_other=config.allow_other or config.allow_root)
+    removed = prepare(request.mount_point, nonempty=request.nonempty)
+    if removed and not quiet:
+        click.echo(f"removed a dead mount from {request.mount_point}")
+
+    def announce(summary: MountSummary) -> None:
+        if not quiet:
+            _show(summary)
+
+    if foreground:
+        from empiarfs.mount.daemon import run
+
+        run(request, config.log_file, announce)
+    else:
+        from empiarfs.mount.launch import launch
+
+        announce(launch(request))
+    return 0
+
+
+def _config(
+    source: Source, options: MountOptions, settings: dict[str, str | None], verbose: bool
+) -> Config:
+    arguments = {name: text for name, text in settings.items() if text is not None}
+    given = dict(options.settings)
+    if source.archive_url is not None:
+        given["archive_url"] = source.archive_url
+    if verbose and "log_level" not in given:
+        arguments.setdefault("log_level", "debug")
+    return load(given, os.environ, config_files(os.environ), arguments=arguments).config
+
+
+def _request(
+    mount_point: str,
+    source: Source,
+    source_text: str | None,
+    config: Config,
+    options: MountOptions,
+) -> MountRequest:
+    from empiarfs.mount.request import MountRequest
+
+    default = "empiar" if config.archive_url == Config().archive_url else config.archive_url
+    return MountRequest(
+        mount_point=mount_point,
+        source=source_text or default,
+        root=source.root,
+        config=config,
+        nonempty="nonempty" in options.ignored,
+        fuse_options=dict(options.fuse),
+    )
+
+
+def _serve_launched(descriptor: int) -> int:
+    """Be the daemon that another `empiarfs mount` has started."""
+    from empiarfs.errors import EmpiarFSError, MountError
+    from empiarfs.mount.daemon import run
+    from empiarfs.mount.launch import Launched
+    from empiarfs.mount.logs import choose_log_file
+
+    launched = Launched(descriptor)
+    try:
+        request = launched.request()
+        log_file = choose_log_file(request.config, request.mount_point)
+        run(request, log_file, launched.mounted)
+    except EmpiarFSError as exc:
+        launched.failed(exc)
+        return 1
+    except Exception as exc:
+        launched.failed(MountError(f"the daemon failed: {exc!r}"))
+        raise
+    return 0
+
+
+def _show(summary: MountSummary) -> None:
+    lines = [
+        ("mounted", f"{summary.archive_url} on {summary.mount_point}"),
+        ("cache", summary.cache),
+        ("cache size", summary.cache_limit),
+        ("log", summary.log),
+        *(("note", note) for note in summary.notes),
+        ("unmount", f"empiarfs umount {summary.mount_point}"),
+    ]
+    for name, text in lines:
+        click.echo(f"{name + ':':<12}{text}")

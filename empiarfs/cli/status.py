@@ -1,0 +1,196 @@
+"""The command `status`: what is mounted, as a table or as JSON.
+
+With `--json` each mount is an object with at least these keys:
+
+    mount_point, archive_url, pid, since_s (seconds since 1970), version, log_file
+    state          "mounted", "does not answer", or "dead" for one without a process
+    cache          directory, and of one that answers used, limit (bytes), blocks, unwell
+                   (what is wrong with the disk, or null), place_reason, limit_reason
+
+and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
+"offline"), `connections` (to the archive, now), `open_files`, `counters`. With a mount point
+it is that object, without one `{"mounts": [...]}`. Keys may be added, and don't change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from empiarfs.cli.options import verbosity
+from empiarfs.errors import MountError
+
+if TYPE_CHECKING:
+    from empiarfs.control import Registered
+    from empiarfs.mount.table import MountedFileSystem
+
+Status = dict[str, Any]
+
+_MOUNTED, _SILENT, _DEAD = "mounted", "does not answer", "dead"
+
+
+@click.command("status")
+@click.argument("mount_point", metavar="[MOUNTPOINT]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@verbosity
+def command(*, mount_point: str | None, as_json: bool, verbose: bool, quiet: bool) -> int:
+    """Show the mounts of this user, or the one on MOUNTPOINT."""
+    found = _all() if mount_point is None else [_one(mount_point)]
+    if as_json:
+        click.echo(json.dumps({"mounts": found} if mount_point is None else found[0], indent=2))
+    elif not quiet:
+        _print(found, verbose=verbose or mount_point is not None)
+    failed = mount_point is not None and found[0]["state"] != _MOUNTED
+    return 1 if failed else 0
+
+
+def _all() -> list[Status]:
+    from empiarfs.control import registered
+    from empiarfs.mount.table import our_mounts
+
+    mounted = our_mounts()
+    owners = {os.getuid() if mount.owner is None else mount.owner for mount in mounted}
+    known = {
+        item.record.mount_point: item
+        for owner in sorted(owners | {os.getuid()})
+        for item in registered(owner, os.environ)
+    }
+    return [_status(mount, known.get(mount.path)) for mount in mounted]
+
+
+def _one(mount_point: str) -> Status:
+    from empiarfs.control import registered
+    from empiarfs.mount.points import resolve
+    from empiarfs.mount.table import mount_at
+
+    path = resolve(mount_point)
+    mounted = mount_at(path)
+    if mounted is None or not mounted.is_ours:
+        raise MountError(f"no empiarfs of yours is mounted on {path}")
+    owner = os.getuid() if mounted.owner is None else mounted.owner
+    found = [item for item in registered(owner, os.environ) if item.record.mount_point == path]
+    return _status(mounted, found[-1] if found else None)
+
+
+def _status(mounted: MountedFileSystem, item: Registered | None) -> Status:
+    from empiarfs.control import ask
+    from empiarfs.mount.probe import is_dead
+
+    if item is None:
+        state = _DEAD if is_dead(mounted.path, 2.0) else _SILENT
+        return {
+            "mount_point": mounted.path,
+            "state": state,
+            "archive_url": mounted.source,
+            "pid": None,
+            "since_s": None,
+            "version": None,
+            "log_file": None,
+            "cache": {"directory": None},
+        }
+    record = item.record
+    try:
+        return {"state": _MOUNTED, **ask(item, "status")}
+    except MountError:
+        return {
+            "mount_point": record.mount_point,
+            "state": _SILENT,
+            "archive_url": record.archive_url,
+            "pid": record.pid,
+            "since_s": record.since_s,
+            "version": record.version,
+            "log_file": record.log_file,
+            "cache": {"directory": record.cache_dir},
+        }
+
+
+def _print(found: list[Status], *, verbose: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # Paths in tables are of no use when they are cut; terminals fold what is too long.
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not found:
+        click.echo("nothing is mounted")
+        return
+    if verbose:
+        for status in found:
+            _print_details(status)
+        return
+    table = Table(box=None, header_style="bold")
+    for title in ("MOUNT POINT", "STATE", "ARCHIVE", "PID", "SINCE", "CACHE", "CONNECTIONS"):
+        table.add_column(title, overflow="fold")
+    for status in found:
+        table.add_row(*_row(status))
+    console.print(table)
+
+
+def _row(status: Status) -> list[str]:
+    return [
+        _text(status["mount_point"]),
+        _state(status),
+        _text(status["archive_url"]),
+        _text(status["pid"]),
+        _since(status["since_s"]),
+        _cache(status["cache"]),
+        _text(status.get("connections")),
+    ]
+
+
+def _print_details(status: Status) -> None:
+    lines = [
+        ("mount point", status["mount_point"]),
+        ("state", _state(status)),
+        ("archive", status["archive_url"]),
+        ("process", status["pid"]),
+        ("since", _since(status["since_s"])),
+        ("cache", status["cache"].get("place_reason") or status["cache"].get("directory")),
+        ("cache size", _cache(status["cache"])),
+        ("connections", status.get("connections")),
+        ("open files", status.get("open_files")),
+        ("log", status["log_file"]),
+    ]
+    unwell = status["cache"].get("unwell")
+    if unwell:
+        lines.append(("cache disk", unwell))
+    lines += [(name, count) for name, count in status.get("counters", {}).items() if count]
+    for name, value in lines:
+        click.echo(f"{name.replace('_', ' ') + ':':<24}{_text(value)}")
+
+
+def _state(status: Status) -> str:
+    reachability = status.get("reachability")
+    if status["state"] != _MOUNTED or reachability in (None, "online"):
+        return str(status["state"])
+    return f"{status['state']}, archive {reachability}"
+
+
+def _since(since_s: float | None) -> str:
+    if since_s is None:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(since_s))
+
+
+def _cache(cache: Status) -> str:
+    if cache.get("limit") is None:
+        return "-"
+    return f"{_bytes(cache['used'])} of {_bytes(cache['limit'])}"
+
+
+def _bytes(size: int) -> str:
+    value = float(size)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,82 @@
+"""Where mounts of a user are found: a directory that nobody else can write or look into.
+
+It is `empiarfs` below the first of these that is ours: $XDG_RUNTIME_DIR, /run/user/UID, for
+root /run; else /tmp/empiarfs-UID, which is verified, since anybody can make that first.
+A mount writes to one, and whoever looks for mounts reads all, since a login session and a
+cron job don't see the same XDG_RUNTIME_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from empiarfs.errors import MountError
+
+_NAME = "empiarfs"
+
+
+def _is_private(path: Path, uid: int) -> bool:
+    """Tell whether `path` is a real directory of this user which nobody else can enter."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o077
+
+
+def _is_safe_parent(path: Path, uid: int) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    # Who can write to the parent can put something else in our directory's place.
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o022
+
+
+def _parents(uid: int, environ: Mapping[str, str]) -> list[Path]:
+    given = environ.get("XDG_RUNTIME_DIR", "")
+    parents = [Path(given)] if given.startswith("/") else []
+    parents.append(Path(f"/run/user/{uid}"))
+    if uid == 0:
+        parents.append(Path("/run"))
+    return parents
+
+
+def _fallback(uid: int) -> Path:
+    return Path(f"/tmp/{_NAME}-{uid}")
+
+
+def directories_of(uid: int, environ: Mapping[str, str]) -> list[Path]:
+    """Return the existing runtime directories of a user, each once."""
+    candidates = [parent / _NAME for parent in _parents(uid, environ)]
+    candidates.append(_fallback(uid))
+    return [path for path in dict.fromkeys(candidates) if _is_private(path, uid)]
+
+
+def own_directory(environ: Mapping[str, str]) -> Path:
+    """Return our runtime directory, and make it if need be.
+
+    Raises:
+        MountError: None can be had; somebody else may have taken the last resort.
+    """
+    uid = os.getuid()
+    candidates = [
+        parent / _NAME for parent in _parents(uid, environ) if _is_safe_parent(parent, uid)
+    ]
+    candidates.append(_fallback(uid))
+    for path in candidates:
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        except OSError:
+            continue  # such as a read-only one
+        if _is_private(path, uid):
+            return path
+    raise MountError(
+        f"no runtime directory: {candidates[-1]} is not a directory that only you can enter",
+        hint=f"remove {candidates[-1]}, or set XDG_RUNTIME_DIR",
+    )

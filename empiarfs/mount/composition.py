@@ -1,0 +1,95 @@
+"""The composition root: makes the parts of a file system and puts them together.
+
+Nothing here asks the archive; a mount is made at once, whatever the network does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+from empiarfs.archive.client import ArchiveClient, ClientConfig
+from empiarfs.cache.directory import (
+    CacheDirectory,
+    CachePlace,
+    choose_directory,
+    open_cache_directory,
+)
+from empiarfs.cache.disk import DiskBlockStore
+from empiarfs.catalog import Catalog
+from empiarfs.config import Config
+from empiarfs.fetcher import Fetcher, FetcherConfig
+from empiarfs.stats import Counters
+from empiarfs.tree import Tree
+from empiarfs.vfs import FileSystem
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A file system and what it stands on; closed from the top down."""
+
+    counters: Counters
+    place: CachePlace
+    directory: CacheDirectory
+    client: ArchiveClient
+    store: DiskBlockStore
+    catalog: Catalog
+    fetcher: Fetcher
+    files: FileSystem
+
+    def close(self) -> None:
+        """Fail all who wait, write what is to be kept, end all threads.
+
+        Each part is closed even if another can't be.
+        """
+        # The client first: who waits for the archive would hold up the others.
+        for part in (self.client, self.fetcher, self.catalog, self.store):
+            _close(part)
+
+
+def build(config: Config, root: str = "") -> Parts:
+    """Return the parts of a file system as the settings want it.
+
+    Args:
+        config: The settings.
+        root: Path below the archive's root that is shown as the root.
+
+    Raises:
+        ConfigError: The settings can't work here, such as a cache on a network disk.
+    """
+    counters = Counters()
+    place = choose_directory(config.cache_dir, os.environ, force=config.force)
+    directory = open_cache_directory(place, config.cache_size)
+    client = ArchiveClient(
+        ClientConfig(
+            base_url=config.archive_url,
+            max_connections=config.max_connections,
+            limit_rate=config.limit_rate,
+        ),
+        counters,
+    )
+    store = DiskBlockStore(directory.blocks_path, directory.limit, counters)
+    catalog = Catalog(
+        directory.catalog_path(client.base_url), archive_url=client.base_url, counters=counters
+    )
+    fetcher = Fetcher(
+        client, store, counters, FetcherConfig(max_connections=config.max_connections)
+    )
+    tree = Tree(client, catalog, counters)
+    files = FileSystem(client, tree, fetcher, store, counters, root=root)
+    return Parts(counters, place, directory, client, store, catalog, fetcher, files)
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def _close(part: _Closable) -> None:
+    try:
+        part.close()
+    except Exception:
+        logger.exception("closing %s failed", type(part).__name__)

@@ -1,0 +1,333 @@
+"""The process that serves a mount, from its first line to a clean end.
+
+The kernel's requests are served in libfuse's threads, while the main thread sits in C and
+runs no Python. A signal handler of Python's would never run there, and libfuse's own waits
+for every request under way. So TERM, INT and HUP are blocked in all threads and waited for
+in one of ours.
+
+The daemon never touches its own mount: a question to itself may be the one that hangs.
+
+Threading: the main thread sets up, serves and clears up. `empiarfs-signals` waits for
+signals and ends the mount; `empiarfs-start` finds out that the mount answers, and tells.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from empiarfs import __version__
+from empiarfs.control import ControlServer, MountRecord, Registration, own_directory
+from empiarfs.errors import EmpiarFSError, MountError
+from empiarfs.mount import kernel
+from empiarfs.mount.logs import Log
+from empiarfs.mount.points import check_helper
+from empiarfs.mount.probe import probe
+from empiarfs.mount.request import MountRequest, MountSummary
+from empiarfs.mount.stderr import CapturedStderr, in_one_line
+from empiarfs.mount.table import MountedFileSystem, mount_at
+from empiarfs.mount.unmount import BusyError, unmount
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+# From when a user counts a mount as hanging; its root needs no answer of the archive.
+_ANSWER_TIMEOUT_S = 20.0
+# After that a detached mount is ended under the programs that still use it.
+_GRACE_S = 5.0
+# A thread that computes makes all others wait for so long; the default is ten times that,
+# and made a `stat` take 5 ms.
+_SWITCH_INTERVAL_S = 0.0005
+
+Announce = Callable[[MountSummary], None]
+
+
+def run(request: MountRequest, log_file: Path | None, announce: Announce) -> None:
+    """Mount, serve until unmounted or told to end, and clear up.
+
+    Args:
+        request: What to mount.
+        log_file: Where to log; None for stderr.
+        announce: Called with what the user should know, once the mount answers.
+
+    Raises:
+        EmpiarFSError: The mount could not be made.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    log = Log(request.config.log_level, log_file, takes_stderr=log_file is not None)
+    try:
+        faulthandler.enable()
+        kernel.raise_descriptor_limit()
+        _Daemon(request, log, log_file, announce).serve()
+    finally:
+        log.close()
+
+
+class _Daemon:
+    def __init__(
+        self, request: MountRequest, log: Log, log_file: Path | None, announce: Announce
+    ) -> None:
+        # Slow to import, and not needed where something fails before this.
+        from empiarfs.mount.composition import build
+
+        self._fuse = _import_fuse()
+        check_helper(self._fuse.VERSION[0])
+        self._request = request
+        self._log = log
+        self._log_file = log_file
+        self._announce = announce
+        self._lock = threading.Lock()
+        self._closed = False  # guarded by _lock
+        self._registration: Registration | None = None  # guarded by _lock
+        self._control: ControlServer | None = None  # guarded by _lock
+        self._failure: EmpiarFSError | None = None
+        self._served = threading.Event()
+        self._since_s = time.time()
+        self._stderr: CapturedStderr | None = None
+        self._before = _device_of(request.mount_point)
+        self._parts = build(request.config, request.root)
+        self._adapter = self._make_adapter()
+
+    def _make_adapter(self) -> Any:
+        config, fuse = self._request.config, self._fuse
+        umask = 0o022 if config.umask is None else config.umask
+        adapter_class = fuse.XattrFuseAdapter if config.xattr else fuse.FuseAdapter
+        return adapter_class(
+            self._parts.files,
+            fuse.AdapterConfig(
+                wait_s=config.wait_s,
+                uid=os.getuid() if config.uid is None else config.uid,
+                gid=os.getgid() if config.gid is None else config.gid,
+                umask=umask,
+            ),
+            started=lambda: self._start_thread(self._answer_and_tell, "empiarfs-start"),
+            invalidator=fuse.Invalidator() if fuse.can_invalidate() else None,
+        )
+
+    def serve(self) -> None:
+        """Serve the mount until it is gone."""
+        request, fuse = self._request, self._fuse
+        options = fuse.SessionOptions(
+            mount_point=request.mount_point,
+            source=request.fuse_options.get("fsname") or request.source,
+            allow_other=request.config.allow_other,
+            allow_root=request.config.allow_root,
+            nonempty=request.nonempty,
+            further={n: v for n, v in request.fuse_options.items() if n not in _OUR_OPTIONS},
+        )
+        self._start_thread(self._wait_for_signals, "empiarfs-signals")
+        self._stderr = CapturedStderr()
+        try:
+            fuse.serve(self._adapter, options)
+        except MountError as exc:
+            said = in_one_line(self._stderr.release())
+            raise self._mount_error(said or str(exc)) from exc
+        finally:
+            self._stderr.release()
+            self._served.set()
+            self._close()
+        if self._failure is not None:
+            raise self._failure
+        logger.info("unmounted %s", request.mount_point)
+
+    def _mount_error(self, reason: str) -> MountError:
+        return MountError(f"cannot mount on {self._request.mount_point}: {reason}")
+
+    @staticmethod
+    def _start_thread(target: Callable[[], None], name: str) -> None:
+        threading.Thread(target=target, name=name, daemon=True).start()
+
+    # -- the start -------------------------------------------------------------------------
+
+    def _answer_and_tell(self) -> None:
+        try:
+            self._wait_until_it_answers()
+            self._register()
+            self._announce(self._summary())
+        except EmpiarFSError as exc:
+            self._failure = exc
+            self.end()
+        except Exception as exc:
+            logger.exception("the start failed")
+            self._failure = self._mount_error(repr(exc))
+            self.end()
+
+    def _wait_until_it_answers(self) -> None:
+        """Wait until another process sees the mount, which also means that INIT is over."""
+        point = self._request.mount_point
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                if left > 0 and probe(point, left) != self._before:
+                    break
+            except OSError as exc:
+                raise self._mount_error(f"it does not answer: {exc.strerror or exc}") from exc
+            if left <= 0:
+                raise self._mount_error("it does not appear")
+            time.sleep(0.01)
+        assert self._stderr is not None
+        said = in_one_line(self._stderr.release())
+        if said:
+            logger.info("while mounting: %s", said)
+        mounted = self._mounted()
+        size = self._request.config.read_ahead
+        # Before INIT is answered, the kernel would put back its own.
+        if size is not None and mounted is not None:
+            kernel.set_read_ahead(mounted.device, size)
+        logger.info("mounted %s on %s", self._parts.client.base_url, point)
+
+    def _mounted(self) -> MountedFileSystem | None:
+        found = mount_at(self._request.mount_point)
+        return found if found is not None and found.is_ours else None
+
+    def _register(self) -> None:
+        """Let commands find and ask us; a mount that can't be asked is still a mount."""
+        try:
+            directory = own_directory(os.environ)
+            registration = Registration(directory, self._record())
+        except (EmpiarFSError, OSError) as exc:
+            logger.warning("`empiarfs status` won't find this mount: %s", exc)
+            return
+        try:
+            control = ControlServer(registration.socket, {"status": self._status})
+        except OSError as exc:
+            logger.warning("`empiarfs status` can't ask this mount: %s", exc)
+            control = None
+        with self._lock:
+            self._registration, self._control = registration, control
+            closed = self._closed
+        if closed:
+            self._unregister()
+
+    def _unregister(self) -> None:
+        with self._lock:
+            registration, self._registration = self._registration, None
+            control, self._control = self._control, None
+        if control is not None:
+            control.close()
+        if registration is not None:
+            registration.close()
+
+    def _record(self) -> MountRecord:
+        return MountRecord(
+            mount_point=self._request.mount_point,
+            archive_url=self._parts.client.base_url + self._request.root,
+            pid=os.getpid(),
+            since_s=self._since_s,
+            cache_dir=str(self._parts.place.path),
+            log_file=str(self._log_file or ""),
+            version=__version__,
+        )
+
+    def _summary(self) -> MountSummary:
+        rebuilt = self._parts.catalog.rebuilt
+        record = self._record()
+        return MountSummary(
+            mount_point=record.mount_point,
+            archive_url=record.archive_url,
+            cache=self._parts.place.reason,
+            cache_limit=self._parts.directory.limit_reason,
+            log=record.log_file or "stderr",
+            pid=record.pid,
+            notes=(rebuilt,) if rebuilt else (),
+        )
+
+    def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
+        record = self._record()
+        status = self._parts.files.status()
+        cache = status.get("cache")
+        return {
+            **status,
+            "mount_point": record.mount_point,
+            "archive_url": record.archive_url,
+            "pid": record.pid,
+            "since_s": record.since_s,
+            "version": record.version,
+            "libfuse": ".".join(str(number) for number in self._fuse.VERSION),
+            "log_file": record.log_file,
+            "cache": {
+                **(cache if isinstance(cache, dict) else {}),
+                "directory": record.cache_dir,
+                "place_reason": self._parts.place.reason,
+                "limit_reason": self._parts.directory.limit_reason,
+            },
+        }
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _wait_for_signals(self) -> None:
+        while True:
+            number = signal.sigwait(_SIGNALS)
+            if number == signal.SIGHUP:
+                self._log.reopen()
+                logger.info("reopened the log")
+                continue
+            logger.info("ending because of %s", signal.Signals(number).name)
+            self.end()
+
+    def end(self) -> None:
+        """Unmount, and make sure that the process ends soon."""
+        self._adapter.stop()
+        self._unmount()
+        if self._served.wait(_GRACE_S):
+            return
+        # Programs hold files open on what is detached now, or it could not be unmounted.
+        # Only the end of this process ends it; what is worth keeping is written first.
+        logger.warning("ending %s under programs that use it", self._request.mount_point)
+        self._close()
+        self._log.close()
+        os._exit(0 if self._failure is None else 1)
+
+    def _unmount(self) -> None:
+        mounted = self._mounted()
+        if mounted is None:
+            return  # it has been unmounted, or never was mounted
+        try:
+            try:
+                unmount(mounted)
+            except BusyError as exc:
+                logger.info("%s; detaching it", exc)
+                unmount(mounted, lazy=True)
+        except MountError as exc:
+            logger.error("%s", exc)
+
+    def _close(self) -> None:
+        """Close everything, once; whoever comes second waits for the first."""
+        self._unregister()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._parts.close()
+
+
+# What we say ourselves; a subtype other than ours would hide the mount from `umount`.
+_OUR_OPTIONS = frozenset(("fsname", "subtype"))
+
+
+def _import_fuse() -> Any:
+    try:
+        from empiarfs import fuse
+    except OSError as exc:
+        raise MountError(
+            f"libfuse can't be used: {exc}",
+            hint="install it: `apt install fuse3` or `dnf install fuse3`",
+        ) from exc
+    return fuse
+
+
+def _device_of(path: str) -> int | None:
+    with suppress(OSError):
+        return os.stat(path).st_dev
+    return None
