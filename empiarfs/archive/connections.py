@@ -163,7 +163,8 @@ class ConnectionBudget:
                 check()
                 with self._lock:
                     is_first = turn is self._first_waiter()
-                    found = (instead() or self._take(urgent)) if is_first else None
+                    may_look = is_first and (urgent or not self._is_refused())
+                    found = (instead() or self._take(urgent)) if may_look else None
                     if found is not None:
                         return found
                     # Only the first one looks: a hundred waiters cost no more than one.

@@ -36,7 +36,7 @@ class Later:
             heapq.heappush(self._due, (due_s, next(self._numbers), action))
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, name="archive-later", daemon=True).start()
+                threading.Thread(target=self._run, name="empiarfs-later", daemon=True).start()
             self._changed.notify()
 
     def run_all(self) -> None:

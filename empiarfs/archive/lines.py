@@ -189,7 +189,7 @@ class Lines:
 
     def _obtain(self, kind: Callable[[], L], kind_type: type[L], watch: Watch, urgent: bool) -> L:
         watch.check()
-        line = self._from_idle(kind_type, urgent)
+        line = None if self._is_held_back(urgent) else self._from_idle(kind_type, urgent)
         if line is not None:
             return line
         slot = self._budget.try_acquire(urgent=urgent)
@@ -213,6 +213,9 @@ class Lines:
             raise
         line.slot = slot
         return line
+
+    def _is_held_back(self, urgent: bool) -> bool:
+        return not urgent and (self._budget.waiting > 0 or self._budget.refused)
 
     def _from_idle(self, kind_type: type[L], urgent: bool) -> L | None:
         lowest = 0 if urgent else self._budget.reserved

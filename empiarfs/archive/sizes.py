@@ -122,7 +122,7 @@ class SizeAsker:
         count = min(-(-rows // _ROWS_PER_LINE), room) - 1
         helpers = [
             threading.Thread(
-                target=self._help, args=(work, patience.remaining_s()), name="archive-sizes",
+                target=self._help, args=(work, patience.remaining_s()), name="empiarfs-sizes",
                 daemon=True,
             )
             for _ in range(count)

@@ -205,7 +205,7 @@ class Resolver:
                 return answer
         answer = self._answers[key] = _Answer(now_s)
         threading.Thread(
-            target=self._run, args=(key, answer), name="archive-resolver", daemon=True
+            target=self._run, args=(key, answer), name="empiarfs-resolver", daemon=True
         ).start()
         return answer
 
