@@ -5,21 +5,44 @@ Threading: used from one thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import mrcfile.dtypes
 import numpy as np
 
+from empiarfs.config import Config
 from empiarfs.core.paths import join
 from empiarfs.demo import archive
 from empiarfs.demo.stage import Stage
 from empiarfs.demo.transcript import Transcript, amount
+from empiarfs.mount.composition import build
 from empiarfs.patience import Patience
 from empiarfs.vfs import FileSystem
 
 _MRC_HEADER = 1024  # bytes
 _FRAME = 7  # counted from 0
 _WAIT_S = 60.0
+
+
+@contextmanager
+def opened_files(stage: Stage) -> Iterator[FileSystem]:
+    """Build the file system that a mount would serve, and close it at the end."""
+    # A proxy can't reach this machine's own address; it is read when the parts are made.
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        parts = build(Config(archive_url=stage.url, cache_dir=stage.work / "cache"))
+    finally:
+        if before is None:
+            del os.environ["no_proxy"]
+        else:
+            os.environ["no_proxy"] = before
+    try:
+        yield parts.files
+    finally:
+        parts.close()
 
 
 class DirectWalkthrough:

@@ -23,6 +23,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -32,8 +33,10 @@ from pathlib import Path
 from types import FrameType
 
 from empiarfs.demo.archive import make_archive
-from empiarfs.demo.mounts import is_mounted, wait_for_change
 from empiarfs.demo.server import DemoServer
+from empiarfs.errors import MountError
+from empiarfs.mount.table import mount_at
+from empiarfs.mount.unmount import unmount
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +82,11 @@ def clear_up(work: Path, *, late_mount_s: float = 0.0) -> bool:
     """
     mount_point = work / "mnt"
     end = time.monotonic() + late_mount_s
-    while not is_mounted(mount_point) and (left := end - time.monotonic()) > 0:
-        wait_for_change(left)
+    while not _is_mounted(mount_point) and (left := end - time.monotonic()) > 0:
+        _wait_for_change(left)
     for _ in range(3):
-        if is_mounted(mount_point):
-            unmount(mount_point)
+        if _is_mounted(mount_point):
+            _unmount(mount_point)
         if _has_gone(mount_point):
             return _remove(work)
     return False
@@ -110,15 +113,33 @@ def _remove(work: Path) -> bool:
     return False
 
 
-def unmount(mount_point: Path) -> None:
-    """Unmount as a user would, or, should that fail, by force."""
+def _unmount(mount_point: Path) -> None:
+    """Unmount as a user would, or, should that fail, from under whoever uses it."""
     path = os.fspath(mount_point)
-    polite = [sys.executable, "-m", "empiarfs", "umount", path]
-    for argv in (polite, ["fusermount3", "-uz", path], ["umount", "-l", path]):
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(argv, timeout=_UNMOUNT_S, check=False, stdin=subprocess.DEVNULL)
-        if not is_mounted(mount_point):
-            return
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        # The command returns when the daemon has ended.
+        subprocess.run(
+            [sys.executable, "-m", "empiarfs", "umount", path],
+            timeout=_UNMOUNT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    if (left := mount_at(path)) is not None and left.is_ours:
+        with contextlib.suppress(MountError):
+            unmount(left, lazy=True)
+
+
+def _is_mounted(mount_point: Path) -> bool:
+    return mount_at(os.fspath(mount_point)) is not None
+
+
+def _wait_for_change(seconds: float) -> None:
+    """Wait until something is mounted or unmounted, for at most `seconds`."""
+    with open("/proc/self/mounts", "rb") as table:
+        poll = select.poll()
+        # The kernel reports a change of the table as an exceptional condition.
+        poll.register(table, select.POLLPRI)
+        poll.poll(seconds * 1000)
 
 
 def _serve(work: Path) -> DemoServer:
@@ -140,8 +161,8 @@ def _tell(line: dict[str, object]) -> None:
 def _wait_while_used(work: Path, server: DemoServer) -> None:
     mount_point = work / "mnt"
     seen, seen_at = server.counts().requests, time.monotonic()
-    while is_mounted(mount_point) and not _is_dead(mount_point):
-        wait_for_change(_LOOK_S)
+    while _is_mounted(mount_point) and not _is_dead(mount_point):
+        _wait_for_change(_LOOK_S)
         if server.counts().requests != seen:
             seen, seen_at = server.counts().requests, time.monotonic()
         if time.monotonic() - seen_at > _KEPT_IDLE_S:

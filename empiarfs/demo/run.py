@@ -6,14 +6,14 @@ Threading: used from one thread.
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
 from collections.abc import Callable
 
 from empiarfs.demo.direct import DirectWalkthrough, opened_files
 from empiarfs.demo.stage import Stage
 from empiarfs.demo.transcript import amount
 from empiarfs.demo.walkthrough import Walkthrough
+from empiarfs.errors import MountError
+from empiarfs.mount.points import check_fuse, check_helper
 
 
 def run(*, keep: bool, say: Callable[[str], None]) -> None:
@@ -29,36 +29,47 @@ def run(*, keep: bool, say: Callable[[str], None]) -> None:
     with Stage() as stage:
         say(f"A small archive was made for this demo: {stage.files} files, {amount(stage.size)}.")
         say(f"It is served by this machine at {stage.url}")
-        problem = mount_problem()
+        steps = Walkthrough(stage, say)
+        problem = _problem_with_mounting(steps)
         if problem is None:
-            _with_mount(stage, say, keep=keep)
+            _use_mount(steps)
         else:
             say(f"Nothing can be mounted here ({problem}); the rest is shown without a mount.")
-            _without_mount(stage, say)
-    if not keep or problem is not None:
-        say("")
-        say("Every comparison held. The demo's processes and files are gone.")
+            _use_parts(stage, say)
+        if keep and problem is None:
+            _leave(stage, say)
+            return
+        if problem is None:
+            steps.unmount()
+    say("")
+    say("Every comparison held. The demo's processes and files are gone.")
 
 
-def mount_problem() -> str | None:
-    """Return why this machine can't mount, or None if it seems to be able to."""
-    if not os.path.exists("/dev/fuse"):
-        return "there is no /dev/fuse"
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return "/dev/fuse may not be opened"
-    # root mounts by itself; others need the helper with the right to.
-    if os.geteuid() != 0 and not (shutil.which("fusermount3") or shutil.which("fusermount")):
-        return "fusermount3 is not installed"
+def _problem_with_mounting(steps: Walkthrough) -> str | None:
+    """Mount; return why this machine doesn't allow it, or None.
+
+    Raises:
+        MountError: It failed for a reason that isn't the machine's.
+    """
     try:
+        check_fuse()
         importlib.import_module("empiarfs.fuse")  # loads libfuse
+        check_helper(3)
+    except MountError as exc:
+        return str(exc)
     except OSError:
         return "libfuse is not installed"
+    try:
+        steps.mount()
+    except MountError as exc:
+        # In a container without the right to mount. The message is the C library's.
+        if "not permitted" not in str(exc):
+            raise
+        return str(exc).partition("\n")[0]
     return None
 
 
-def _with_mount(stage: Stage, say: Callable[[str], None], *, keep: bool) -> None:
-    steps = Walkthrough(stage, say)
-    steps.mount()
+def _use_mount(steps: Walkthrough) -> None:
     steps.look_around()
     steps.read_header()
     steps.read_frame()
@@ -67,17 +78,9 @@ def _with_mount(stage: Stage, say: Callable[[str], None], *, keep: bool) -> None
     steps.read_again()
     steps.mount_again()
     steps.account()
-    if not keep:
-        steps.unmount()
-        return
-    stage.keep()
-    say("")
-    say(f"Every comparison held. The archive stays mounted at {stage.mount_point}")
-    say(f"End it with:  empiarfs umount {stage.mount_point}")
-    say("Its server and files go with it; forgotten, they go a day after their last use.")
 
 
-def _without_mount(stage: Stage, say: Callable[[str], None]) -> None:
+def _use_parts(stage: Stage, say: Callable[[str], None]) -> None:
     with opened_files(stage) as files:
         steps = DirectWalkthrough(stage, files, say)
         steps.look_around()
@@ -85,3 +88,11 @@ def _without_mount(stage: Stage, say: Callable[[str], None]) -> None:
         steps.read_frame()
         steps.read_whole()
         steps.account()
+
+
+def _leave(stage: Stage, say: Callable[[str], None]) -> None:
+    stage.keep()
+    say("")
+    say(f"Every comparison held. The archive stays mounted at {stage.mount_point}")
+    say(f"End it with:  empiarfs umount {stage.mount_point}")
+    say("Its server and files go with it; forgotten, they go a day after their last use.")

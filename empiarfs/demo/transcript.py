@@ -36,6 +36,10 @@ def amount(size: int) -> str:
     return f"{size / 10**9:.1f} GB"
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 class Transcript:
     """Prints steps; not thread-safe.
 
@@ -95,9 +99,9 @@ class Transcript:
             (cost.wholes, "whole file"),
             (cost.others, "other"),
         )
-        parts = ", ".join(f"{number} {kind}" for number, kind in kinds if number)
-        number = "1 request" if cost.requests == 1 else f"{cost.requests} requests"
-        self.line(f"  over the wire: {number} ({parts}), {amount(cost.sent_bytes)}")
+        parts = ", ".join(_counted(number, kind) for number, kind in kinds if number)
+        requests = _counted(cost.requests, "request")
+        self.line(f"  over the wire: {requests} ({parts}), {amount(cost.sent_bytes)}")
         return cost
 
     def shell(self, shown: str, argv: Sequence[str], *, most: int = 12) -> str:

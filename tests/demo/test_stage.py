@@ -6,22 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from empiarfs.demo.keeper import clear_up
-from empiarfs.demo.mounts import is_mounted
 from empiarfs.demo.stage import Stage
 from empiarfs.errors import MountError
-from tests.support.mounts import command_lines
+from tests.demo.waiting import processes_in, wait_until
 
 pytestmark = pytest.mark.slow
 
-DEADLINE_S = 60.0
 ABANDONED = """
 import os, sys
 from empiarfs.demo.stage import Stage
@@ -36,17 +32,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def processes_in(work: Path) -> list[int]:
-    return [pid for pid, words in command_lines() if os.fsencode(work) in words]
 
 
 def test_a_stage_serves_its_archive_and_leaves_nothing(temporary: Path) -> None:
@@ -116,7 +101,7 @@ def test_a_keeper_that_is_told_to_end_clears_up(temporary: Path) -> None:
 
 
 def test_settings_of_the_user_do_not_reach_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EMPIARFS_ARCHIVE_URL", "https_proxy", "HTTP_PROXY", "UNRELATED"):
+    for name in ("EMPIARFS_ARCHIVE_URL", "XDG_CONFIG_HOME", "no_proxy", "UNRELATED"):
         monkeypatch.setenv(name, "theirs")
     with Stage() as stage:
         environment = stage.environment()
@@ -135,9 +120,3 @@ def test_what_is_mounted_is_never_removed(tmp_path: Path) -> None:
     assert not clear_up(work)
     assert (work / "mnt/precious").exists()
     assert (work / "cache").exists()
-
-
-def test_the_kernel_tells_what_is_mounted(tmp_path: Path) -> None:
-    assert is_mounted(Path("/proc"))
-    assert is_mounted(Path("/"))
-    assert not is_mounted(tmp_path)

@@ -83,7 +83,7 @@ def test_the_wire_is_what_was_sent_since_the_title(screen: Screen) -> None:
     assert screen.lines == [
         "",
         "1. Read",
-        "  over the wire: 3 requests (1 listing, 2 range), 2.1 MB",
+        "  over the wire: 3 requests (1 listing, 2 ranges), 2.1 MB",
     ]
 
 
