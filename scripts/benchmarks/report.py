@@ -94,8 +94,10 @@ def _figure_as_json(figure: Figure, names: Sequence[str], results: Results) -> d
 def _row(figure: Figure, names: Sequence[str], results: Results) -> list[str]:
     cells = [_cell(figure, results.summary(figure, name)) for name in names]
     goals = ", ".join(goal.text for goal in figure.goals)
-    verdicts = {_REACHED[_judge(goal, figure, results)] for goal in figure.goals}
-    return [figure.title, *cells, goals, ", ".join(sorted(verdicts))]
+    verdicts = [_REACHED[_judge(goal, figure, results)] for goal in figure.goals]
+    # One word for all goals where it is the same for all.
+    shown = verdicts if len(set(verdicts)) > 1 else verdicts[:1]
+    return [figure.title, *cells, goals, ", ".join(shown)]
 
 
 def _judge(goal: Goal, figure: Figure, results: Results) -> bool | None:
