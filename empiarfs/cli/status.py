@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Status = dict[str, Any]
 
+_NO_LIMIT = 10_000
 _MOUNTED, _SILENT, _DEAD = "mounted", "does not answer", "dead"
 
 
@@ -112,8 +113,9 @@ def _print(found: list[Status], *, verbose: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # Paths in tables are of no use when they are cut; terminals fold what is too long.
-    console = Console(highlight=False, markup=False, emoji=False)
+    # A path that is cut or folded can't be copied: what is too long for the terminal may
+    # go on in its next line.
+    console = Console(highlight=False, markup=False, emoji=False, width=_NO_LIMIT)
     if not found:
         click.echo("nothing is mounted")
         return
@@ -123,7 +125,7 @@ def _print(found: list[Status], *, verbose: bool) -> None:
         return
     table = Table(box=None, header_style="bold")
     for title in ("MOUNT POINT", "STATE", "ARCHIVE", "PID", "SINCE", "CACHE", "CONNECTIONS"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, no_wrap=True)
     for status in found:
         table.add_row(*_row(status))
     console.print(table)

@@ -286,6 +286,7 @@ class _Daemon:
         # Only the end of this process ends it; what is worth keeping is written first.
         logger.warning("ending %s under programs that use it", self._request.mount_point)
         self._close()
+        self._unmount()  # should libfuse have mounted only after the first time
         self._log.close()
         os._exit(0 if self._failure is None else 1)
 

@@ -15,6 +15,7 @@ import io
 import logging
 import os
 import re
+import stat
 import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -72,8 +73,11 @@ class _LogFile(RotatingFileHandler):
 
     def _open(self) -> io.TextIOWrapper:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.baseFilename, flags, 0o600)
-        os.fchmod(descriptor, 0o600)
+        # Nonblocking, so that a pipe without a reader is an error and not a mount that hangs.
+        descriptor = os.open(self.baseFilename, flags | os.O_NONBLOCK, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)
+        os.set_blocking(descriptor, True)
         if self._takes_stderr:
             os.dup2(descriptor, _STDERR)
         return io.TextIOWrapper(
