@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from empiarfs.errors import BadHandleError, EmpiarFSError, NoAttributeError, ReadOnlyError
 from empiarfs.fuse import library
-from empiarfs.fuse.callers import Caller
+from empiarfs.fuse.callers import Caller, current_caller
 from empiarfs.fuse.errnos import ORDINARY, errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.invalidation import Invalidator
@@ -155,6 +155,8 @@ class FuseAdapter(mfusepy.Operations):
         started: Called once the kernel has mounted us, in a thread of libfuse; threads
             that serve the mount may start from here on.
         invalidator: Tells the kernel what has changed; None where it can't be told.
+        caller: Returns who made the request that the calling thread serves; it is given
+            a function that tells whether the mount ends.
     """
 
     use_ns = True
@@ -169,11 +171,13 @@ class FuseAdapter(mfusepy.Operations):
         *,
         started: Callable[[], None] = lambda: None,
         invalidator: Invalidator | None = None,
+        caller: Callable[[Callable[[], bool]], Caller] = current_caller,
     ) -> None:
         self._files = files
         self._config = config
         self._started = started
         self._invalidator = invalidator
+        self._caller = caller
         self._ending = threading.Event()
         self._files_lock = threading.Lock()
         self._open_files: dict[int, _OpenFile] = {}  # guarded by _files_lock
@@ -240,7 +244,7 @@ class FuseAdapter(mfusepy.Operations):
         return None
 
     def _patience(self, seconds: float | None = None) -> Patience:
-        caller = Caller(self._ending.is_set)
+        caller = self._caller(self._ending.is_set)
         return Patience(self._config.lookup_s if seconds is None else seconds, caller.has_left)
 
     def _opened(self, handle: int) -> _OpenFile:

@@ -82,14 +82,20 @@ class Caller:
     """The process that waits for the answer to one request.
 
     Args:
+        pid: Its process or thread, as libfuse says; 0 for one that can't be seen from here.
         ending: Tells whether the mount ends, so that nobody should wait for anything.
+        interrupted: Tells whether the kernel has sent an interrupt; asked in the thread
+            that made this object only.
     """
 
-    __slots__ = ("_ending", "_pid", "_thread")
+    __slots__ = ("_ending", "_interrupted", "_pid", "_thread")
 
-    def __init__(self, ending: Callable[[], bool]) -> None:
+    def __init__(
+        self, pid: int, ending: Callable[[], bool], interrupted: Callable[[], bool]
+    ) -> None:
+        self._pid = pid
         self._ending = ending
-        self._pid = library.caller_pid()
+        self._interrupted = interrupted
         self._thread = threading.get_ident()
 
     def has_left(self) -> bool:
@@ -102,7 +108,7 @@ class Caller:
             return False
         if is_gone(self._pid):
             return True
-        if threading.get_ident() != self._thread or not library.interrupted():
+        if threading.get_ident() != self._thread or not self._interrupted():
             return False
         try:
             with open(f"/proc/{self._pid}/status", "rb") as file:
@@ -110,3 +116,8 @@ class Caller:
         except OSError:
             # Gone in between, or /proc shows us only our own (hidepid).
             return is_gone(self._pid)
+
+
+def current_caller(ending: Callable[[], bool]) -> Caller:
+    """Return who made the request that this thread serves; there must be one."""
+    return Caller(library.caller_pid(), ending, library.interrupted)

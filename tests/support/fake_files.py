@@ -47,7 +47,8 @@ from empiarfs.fuse import (
     serve,
 )
 from empiarfs.patience import Patience
-from empiarfs.vfs import Attributes, DirectoryItem, OpenedFile, SpaceUsage
+from empiarfs.tree.directory import DirectoryItem
+from empiarfs.vfs import Attributes, OpenedFile, SpaceUsage
 
 
 @dataclass
