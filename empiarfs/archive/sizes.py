@@ -14,7 +14,7 @@ clamp(3 × median, 0.3 s, 2 s); then the connection is reset, since what was acc
 answered never will be, and everything behind the oldest is asked for again without being
 counted against. A row that was the oldest three times is asked for on its own, with the
 patience of a single HEAD. So is everything where there is a proxy, after three connections
-that mixed answers up, and after three that gave no answer at all.
+that mixed answers up, and after three in a row that settled nothing.
 
 Threading: `SizeAsker` is safe from any thread. The calling thread works one line, helpers
 the others; a helper that has nothing to begin, or whose line is wanted elsewhere, ends.
@@ -150,32 +150,33 @@ class SizeAsker:
 
     def _work_rows(self, work: SizeWork, patience: Patience, urgent: bool) -> None:
         fruitless = 0
-        failures = 0
         while work.has_rows:
             sequence = HeadSequence()
             try:
                 with self._wire.accounted():
                     self._work_line(work, sequence, patience, urgent)
-                failures = 0
-                continue
             except MixedUpError:
                 work.mixed_up()
-                continue
             except ArchiveError as exc:
-                if not urgent and not isinstance(exc, StalledError):
-                    raise
-                fruitless = 0 if sequence.answers else fruitless + 1
-                failures += 1
-                delay_s = self._policy.delay_after_s(failures, exc, random.random())
-                if delay_s is None and not isinstance(exc, BadResponseError):
-                    work.fail_rest(exc)
-                    return
-                if fruitless >= _MAX_FRUITLESS or delay_s is None:
-                    work.stop_pipelining()
-                    return
-                failure = exc
+                # Held back isn't settled: a server that ends each connection before its
+                # answers are certain would be asked for ever.
+                fruitless = 0 if sequence.settled else fruitless + 1
+                if fruitless:
+                    self._after_fruitless(fruitless, exc, work, patience, urgent)
+
+    def _after_fruitless(
+        self, attempt: int, error: ArchiveError, work: SizeWork, patience: Patience, urgent: bool
+    ) -> None:
+        if not urgent and not isinstance(error, StalledError):
+            raise error
+        delay_s = self._policy.delay_after_s(attempt, error, random.random())
+        if delay_s is None and not isinstance(error, BadResponseError):
+            work.fail_rest(error)
+        elif delay_s is None or attempt >= _MAX_FRUITLESS:
+            work.stop_pipelining()
+        else:
             self._wire.counters.add("retries")
-            self._wire.pause(delay_s, patience, failure)
+            self._wire.pause(delay_s, patience, error)
 
     def _work_line(
         self, work: SizeWork, sequence: HeadSequence, patience: Patience, urgent: bool

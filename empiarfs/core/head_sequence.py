@@ -100,13 +100,15 @@ class HeadSequence:
     Attributes:
         sent: How many requests were sent.
         answers: How many answers came.
+        settled: How many rows an outcome named; what is held back isn't among them.
     """
 
     def __init__(self) -> None:
         self.sent = 0
         self.answers = 0
+        self.settled = 0
         self._in_flight: deque[_Asked] = deque()
-        self._held: list[tuple[HeadRow, FileVersion]] = []
+        self._held: list[tuple[_Asked, FileVersion]] = []
         self._honours_tags: bool | None = None
 
     @property
@@ -155,11 +157,12 @@ class HeadSequence:
         if not self._in_flight:
             # As many answers as requests: none was dropped.
             outcome.certain += self._release()
+        self.settled += len(outcome.certain) + len(outcome.singly)
         return outcome
 
     def doubtful(self) -> list[HeadRow]:
         """Return the rows that aren't settled, in order, and forget them."""
-        rows = [row for row, _ in self._held] + [asked.row for asked in self._in_flight]
+        rows = [asked.row for asked, _ in self._held] + [asked.row for asked in self._in_flight]
         self._held.clear()
         self._in_flight.clear()
         return rows
@@ -178,6 +181,9 @@ class HeadSequence:
         if tag is None or part is None or (part.range.start, part.range.stop) != (tag, tag + 1):
             raise MixedUpError(f"tag {tag} answered by {part}", url=url)
         self._honours_tags = True
+        # Who honours tags and left one out before spoke of something else.
+        outcome.singly += [held.row for held, _ in self._held if held.tag is not None]
+        self._held = [(held, version) for held, version in self._held if held.tag is None]
         outcome.certain += self._release()
         version = version_from(headers, part.size)
         if "Content-Encoding" not in headers and _fits(asked, version):
@@ -206,10 +212,10 @@ class HeadSequence:
             return
         if not _fits(asked, version):
             raise MixedUpError(f"{version.size} bytes don't fit the listing", url=url)
-        self._held.append((asked.row, version))
+        self._held.append((asked, version))
 
     def _release(self) -> list[Certain]:
-        certain = [Certain(row.item.name, version) for row, version in self._held]
+        certain = [Certain(asked.row.item.name, version) for asked, version in self._held]
         self._held.clear()
         return certain
 

@@ -175,6 +175,17 @@ def test_a_right_tag_confirms_what_was_held_back_before_it() -> None:
     assert link.certain == {"f0": 5, "f1": 7, "f2": 5000}
 
 
+def test_an_answer_without_its_tag_from_a_server_that_honours_tags_is_not_believed() -> None:
+    link = Link([5000, 5000])
+    link.send()
+    link.wire[0] = answer_of(5001, "", honours=False)
+    link.receive()
+    link.receive()
+
+    assert link.certain == {"f1": 5000}
+    assert link.singly == ["f0"]
+
+
 def test_with_tags_sixteen_stay_in_flight() -> None:
     link = Link([5000] * 100)
     link.send()
