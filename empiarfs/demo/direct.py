@@ -6,7 +6,7 @@ Threading: used from one thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import mrcfile.dtypes
@@ -52,10 +52,10 @@ class DirectWalkthrough:
     thread-safe.
     """
 
-    def __init__(self, stage: Stage, files: FileSystem, say: Callable[[str], None]) -> None:
+    def __init__(self, stage: Stage, files: FileSystem, transcript: Transcript) -> None:
         self._stage = stage
         self._files = files
-        self._transcript = Transcript(say, stage.counts, stage.work, stage.environment())
+        self._transcript = transcript
 
     def look_around(self) -> None:
         """List entries and files, with their exact sizes."""

@@ -26,7 +26,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,8 +34,8 @@ from types import FrameType
 from empiarfs.demo.archive import make_archive
 from empiarfs.demo.server import DemoServer
 from empiarfs.errors import MountError
+from empiarfs.mount.ending import end_mount
 from empiarfs.mount.table import mount_at
-from empiarfs.mount.unmount import unmount
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,6 @@ _KEPT_IDLE_S = 24 * 3600.0
 _LOOK_S = 20.0
 # A mount that was being made when the demo died may come up this much later.
 _LATE_MOUNT_S = 5.0
-_UNMOUNT_S = 60.0
 
 
 def main() -> int:
@@ -115,18 +113,13 @@ def _remove(work: Path) -> bool:
 
 def _unmount(mount_point: Path) -> None:
     """Unmount as a user would, or, should that fail, from under whoever uses it."""
-    path = os.fspath(mount_point)
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        # The command returns when the daemon has ended.
-        subprocess.run(
-            [sys.executable, "-m", "empiarfs", "umount", path],
-            timeout=_UNMOUNT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    if (left := mount_at(path)) is not None and left.is_ours:
-        with contextlib.suppress(MountError):
-            unmount(left, lazy=True)
+    for lazy in (False, True):
+        try:
+            end_mount(os.fspath(mount_point), lazy=lazy)
+        except MountError as exc:
+            logger.warning("%s", exc)
+        if not _is_mounted(mount_point):
+            return
 
 
 def _is_mounted(mount_point: Path) -> bool:

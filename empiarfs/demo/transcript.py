@@ -8,11 +8,11 @@ Threading: used from one thread.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from empiarfs.demo.server import ServerCounts
 from empiarfs.errors import MountError
@@ -40,41 +40,63 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
+class StepFailedError(MountError):
+    """A command of a step failed.
+
+    Attributes:
+        reason: What it said, on one line.
+    """
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"{command}: {reason}")
+        self.reason = reason
+
+
+class Place(Protocol):
+    """What steps stand on; `Stage` is one."""
+
+    @property
+    def work(self) -> Path:
+        """Where commands are run, so that the paths in them are short."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the commands."""
+        ...
+
+    def counts(self) -> ServerCounts:
+        """Return what the server has answered so far."""
+        ...
+
+
 class Transcript:
     """Prints steps; not thread-safe.
 
     Args:
         say: Takes one line, without its end.
-        counts: Tells what the server has answered so far.
-        directory: Where commands are run, so that the paths in them are short.
-        environment: Of the commands.
+        place: What the steps stand on.
+        whole: Show all lines of what programs print, and all of each line.
     """
 
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        counts: Callable[[], ServerCounts],
-        directory: Path,
-        environment: dict[str, str],
-    ) -> None:
+    def __init__(self, say: Callable[[str], None], place: Place, *, whole: bool = False) -> None:
         self._say = say
-        self._counts = counts
-        self._directory = directory
-        self._environment = environment
+        self._place = place
+        self._whole = whole
         self._steps = 0
         self._before = ServerCounts()
 
     def title(self, text: str) -> None:
         """Begin a step."""
         self._steps += 1
-        self._before = self._counts()
+        self._before = self._place.counts()
         self._say("")
         self._say(f"{self._steps}. {text}")
 
     def line(self, text: str = "") -> None:
         """Print a line, cut where a narrow terminal would break it."""
         printable = text.encode("utf-8", "replace").decode()
-        self._say(printable if len(printable) <= WIDTH else f"{printable[: WIDTH - 1]}…")
+        fits = self._whole or len(printable) <= WIDTH
+        self._say(printable if fits else f"{printable[: WIDTH - 1]}…")
 
     def checked(self, claim: str, holds: bool) -> None:
         """State what was compared, or fail.
@@ -88,7 +110,7 @@ class Transcript:
 
     def wire(self) -> ServerCounts:
         """Print what came over the wire since `title`, and return it."""
-        cost = self._counts() - self._before
+        cost = self._place.counts() - self._before
         if cost.requests == 0:
             self.line("  over the wire: nothing")
             return cost
@@ -110,7 +132,8 @@ class Transcript:
         Args:
             shown: The command as a user would type it.
             argv: The command as it is run.
-            most: Lines to show of what it prints.
+            most: Lines to show of what it prints; of the others only their number, or, if
+                this is 0, nothing.
 
         Raises:
             MountError: It fails, or takes too long.
@@ -140,31 +163,32 @@ class Transcript:
 
     def _show(self, output: str, most: int) -> None:
         lines = output.splitlines()
+        most = len(lines) if self._whole else most
         for text in lines[:most]:
             self.line(text)
-        if len(lines) > most:
+        if 0 < most < len(lines):
             self.line(f"… {len(lines) - most} more lines")
 
     def _run(self, argv: Sequence[str], shown: str) -> str:
-        what = shown.partition("\n")[0]
+        what = shown.partition("\n")[0].removesuffix(" \\")
         try:
             done = subprocess.run(
                 argv,
                 # What runs from a checkout must find the package where this process found it.
-                cwd=None if argv[:2] == [sys.executable, "-m"] else self._directory,
-                env=self._environment,
+                cwd=None if argv[:2] == [sys.executable, "-m"] else self._place.work,
+                env=self._place.environment(),
                 timeout=_STEP_S,
                 check=False,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
             )
         except OSError as exc:
-            raise MountError(f"{what}: {os.fspath(argv[0])}: {exc.strerror}") from exc
+            raise StepFailedError(what, f"{argv[0]}: {exc.strerror}") from exc
         except subprocess.TimeoutExpired as exc:
-            raise MountError(f"{what}: no end after {_STEP_S:.0f} s") from exc
+            raise StepFailedError(what, f"no end after {_STEP_S:.0f} s") from exc
         output = done.stdout.decode("utf-8", "backslashreplace")
         if done.returncode != 0:
             complaint = done.stderr.decode("utf-8", "backslashreplace").strip()
-            reason = complaint or output.strip() or "no message"
-            raise MountError(f"{what}: exit status {done.returncode}: {reason}")
+            reason = complaint or output.strip() or f"exit status {done.returncode}"
+            raise StepFailedError(what, reason.removeprefix("empiarfs: error: "))
         return output

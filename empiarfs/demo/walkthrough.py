@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ class Walkthrough:
     Each raises `MountError` if a command fails or a comparison doesn't hold.
     """
 
-    def __init__(self, stage: Stage, say: Callable[[str], None]) -> None:
+    def __init__(self, stage: Stage, transcript: Transcript) -> None:
         self._stage = stage
-        self._transcript = Transcript(say, stage.counts, stage.work, stage.environment())
+        self._transcript = transcript
 
     def mount(self) -> None:
         """Mount the served archive."""
@@ -162,7 +161,7 @@ class Walkthrough:
         """Show what is cached, and what came over the wire in all."""
         step = self._transcript
         step.title("What it took")
-        self._run("df -h mnt")
+        self._run("df -h --output=size,used,avail,pcent,target mnt")
         self._show_program("empiarfs status mnt", "status", self._mount_point, most=24)
         sent = self._stage.counts()
         step.line(

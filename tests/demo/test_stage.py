@@ -95,7 +95,7 @@ def test_a_keeper_that_is_told_to_end_clears_up(temporary: Path) -> None:
     with Stage() as stage:
         (keeper,) = processes_in(stage.work)
         os.kill(keeper, signal.SIGTERM)
-        wait_until(lambda: not stage.work.exists())
+        wait_until(lambda: not processes_in(stage.work))
         with pytest.raises(MountError, match="server doesn't answer"):
             stage.counts()
 

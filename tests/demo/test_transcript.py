@@ -19,9 +19,15 @@ class Screen:
     def __init__(self, directory: Path) -> None:
         self.lines: list[str] = []
         self.sent = ServerCounts()
-        self.transcript = Transcript(
-            self.lines.append, lambda: self.sent, directory, dict(os.environ)
-        )
+        self.variables = dict(os.environ)
+        self.work = directory
+        self.transcript = Transcript(self.lines.append, self)
+
+    def counts(self) -> ServerCounts:
+        return self.sent
+
+    def environment(self) -> dict[str, str]:
+        return self.variables
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_no_line_is_wider_than_a_narrow_terminal(screen: Screen) -> None:
 
 
 def test_a_failing_command_fails_the_step_with_its_reason(screen: Screen) -> None:
-    with pytest.raises(MountError, match=r"^cmp a b: exit status 2: cmp: a: No such file"):
+    with pytest.raises(MountError, match=r"^cmp a b: cmp: a: No such file"):
         screen.transcript.shell("cmp a b", ["cmp", "a", "b"])
 
 
@@ -102,10 +108,17 @@ def test_a_comparison_that_does_not_hold_fails(screen: Screen) -> None:
     assert screen.lines == ["  ✓ one is one"]
 
 
-def test_the_environment_is_the_one_given(tmp_path: Path) -> None:
-    lines: list[str] = []
-    environment = {"PATH": os.environ["PATH"], "WORD": "given"}
-    transcript = Transcript(lines.append, ServerCounts, tmp_path, environment)
-    transcript.shell("env", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
+def test_the_environment_is_the_one_given(screen: Screen) -> None:
+    screen.variables = {"PATH": os.environ["PATH"], "WORD": "given"}
+    screen.transcript.shell("env", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
 
-    assert lines == ["$ env", "given"]
+    assert screen.lines == ["$ env", "given"]
+
+
+def test_nothing_is_cut_where_all_is_wanted(screen: Screen) -> None:
+    whole = Transcript(screen.lines.append, screen, whole=True)
+    whole.shell("seq", ["seq", "-s", " ", "100"], most=0)
+    whole.shell("seq", ["seq", "30"], most=2)
+
+    assert len(screen.lines) == 2 + 1 + 30
+    assert screen.lines[1].endswith(" 99 100")

@@ -30,7 +30,8 @@ FUSE_DEVICE = Path("/dev/fuse")
 # Tools that the tests need and the program doesn't; they are most of the bytes.
 _NOT_COPIED = (
     "__pycache__", "mypy*", "ruff*", "pandas*", "pyarrow*", "hypothesis*", "rclone*", "grimp*",
-    "import*linter*", "*pytest*", "setuptools*", "pip", "pip-*", "pkg_resources", "*.pth", "tests",
+    "import*linter*", "pytest*", "_pytest", "setuptools*", "pip", "pip-*", "pkg_resources",
+    "*.pth", "tests",
 )  # fmt: skip
 
 
