@@ -143,7 +143,8 @@ class CurrentDatabase:
         logger.warning(
             "the block database in %s can't be used (%s); starting with an empty cache",
             generation.path,
-            exc,
+            str(exc),  # not itself: a handler that keeps it would keep the generation locked
         )
         self._generations.succeed(generation)
+        generation.close()
         self._replaced()

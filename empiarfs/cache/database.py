@@ -22,6 +22,7 @@ transaction open, and with it the lock that everybody needs.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sqlite3
@@ -38,6 +39,8 @@ from empiarfs.cache.generations import Generation
 from empiarfs.cache.locks import BusyError
 from empiarfs.core.block_format import ReadableBuffer
 from empiarfs.errors import CacheError, CorruptBlockError
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 1.0
 # Others wait for the lock meanwhile: a block of 1 MiB takes 0.2 ms to remove.
@@ -176,13 +179,17 @@ class BlockDatabase(diskcache.Cache):
     def filename_of(self, key: str) -> str | None:
         """Return the name of the file that holds the block, or None.
 
-        Raises:
-            CorruptBlockError: Its row isn't one of ours.
+        A row that isn't one of ours is deleted.
         """
-        filename: str | None = self.get(key)
-        if filename is not None and key_of(filename) != key:
-            raise CorruptBlockError(f"a row that we didn't write: {filename!r:.100}")
-        return filename
+        try:
+            filename: str | None = self.get(key)
+        except CorruptBlockError:
+            filename = ""
+        if filename is None or key_of(filename) == key:
+            return filename
+        logger.warning("a row of the cache in %s was not written by us", self.directory)
+        self._sql("DELETE FROM Cache WHERE key = ?", (key,))
+        return None
 
     def used(self) -> int:
         """Return the bytes that the files of all rows take on disk."""

@@ -57,7 +57,8 @@ class OpenBlocks:
                 return block
             if self._clock() - block.opened_s < _PARTIAL_TTL_S:
                 return block
-            return self._blocks.pop(key)  # closed when nobody reads it any more
+            del self._blocks[key]  # closed when nobody reads it any more
+            return None
 
     def keep(self, key: str, block: OpenBlock) -> None:
         """Keep a block that was just opened."""
