@@ -12,8 +12,10 @@ the archive does on a bad day:
     slow-stat     `stat` waits until the caller's patience is over
     slow-read     so does `read`; `open` and `stat` don't
 
+`waiting` is called whenever somebody begins to wait for one of the latter two.
+
 As a program it mounts: `python -m tests.support.fake_files DIRECTORY MOUNT_POINT`, and
-prints a line once the kernel has mounted it.
+prints `mounted` once the kernel has mounted it, and `waiting` as above.
 """
 
 from __future__ import annotations
@@ -63,10 +65,12 @@ class FakeFiles:
 
     Args:
         directory: What to serve.
+        waiting: See above.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, waiting: Callable[[], None] = lambda: None) -> None:
         self._directory = directory
+        self._waiting = waiting
         self._lock = threading.Lock()
         self._handles = itertools.count(1)
         self._files: dict[int, _Open] = {}  # guarded by _lock
@@ -178,6 +182,7 @@ class FakeFiles:
         if name == "exit":
             raise SystemExit(path)
         if name == slow:
+            self._waiting()
             patience.sleep(1000)
 
     def _local(self, path: str) -> str:
@@ -202,8 +207,8 @@ class FakeFiles:
         return Attributes(inode_of(path), is_directory, size, found.st_mtime_ns)
 
 
-def _say_mounted() -> None:
-    os.write(sys.stdout.fileno(), b"mounted\n")
+def _say(word: bytes) -> None:
+    os.write(sys.stdout.fileno(), word + b"\n")
 
 
 def main() -> None:
@@ -217,11 +222,11 @@ def main() -> None:
     options = parser.parse_args()
     adapter_class = XattrFuseAdapter if options.xattr else FuseAdapter
     adapter = adapter_class(
-        FakeFiles(options.directory),
+        FakeFiles(options.directory, lambda: _say(b"waiting")),
         AdapterConfig(
             wait_s=options.wait, lookup_s=options.wait, uid=os.getuid(), gid=os.getgid()
         ),
-        started=_say_mounted,
+        started=lambda: _say(b"mounted"),
         invalidator=Invalidator() if can_invalidate() else None,
     )
     serve(adapter, SessionOptions(options.mount_point, options.source))
