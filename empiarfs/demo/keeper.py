@@ -35,6 +35,7 @@ from empiarfs.demo.archive import make_archive
 from empiarfs.demo.server import DemoServer
 from empiarfs.errors import MountError
 from empiarfs.mount.ending import end_mount
+from empiarfs.mount.probe import is_dead
 from empiarfs.mount.table import mount_at
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 # Who forgets a kept demo finds it gone a day after its last use.
 _KEPT_IDLE_S = 24 * 3600.0
 # How often a kept mount is looked at, should its daemon have died and left it dead.
-_LOOK_S = 20.0
+_LOOK_S = 30.0
 # A mount that was being made when the demo died may come up this much later.
 _LATE_MOUNT_S = 5.0
 
@@ -154,21 +155,12 @@ def _tell(line: dict[str, object]) -> None:
 def _wait_while_used(work: Path, server: DemoServer) -> None:
     mount_point = work / "mnt"
     seen, seen_at = server.counts().requests, time.monotonic()
-    while _is_mounted(mount_point) and not _is_dead(mount_point):
+    while _is_mounted(mount_point) and not is_dead(os.fspath(mount_point)):
         _wait_for_change(_LOOK_S)
         if server.counts().requests != seen:
             seen, seen_at = server.counts().requests, time.monotonic()
         if time.monotonic() - seen_at > _KEPT_IDLE_S:
             return
-
-
-def _is_dead(mount_point: Path) -> bool:
-    """Tell whether a mount has lost its daemon ("Transport endpoint is not connected")."""
-    try:
-        mount_point.stat()
-    except OSError:
-        return True
-    return False
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

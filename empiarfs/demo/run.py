@@ -62,11 +62,10 @@ def _problem_with_mounting(steps: Walkthrough) -> str | None:
     """
     try:
         check_fuse()
-        importlib.import_module("empiarfs.fuse")  # loads libfuse
-        check_helper(3)
+        check_helper(importlib.import_module("empiarfs.fuse").VERSION[0])
     except MountError as exc:
         return str(exc)
-    except OSError:
+    except OSError:  # that module loads it
         return "libfuse is not installed"
     try:
         steps.mount()
