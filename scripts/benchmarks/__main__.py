@@ -17,6 +17,8 @@ from scripts.benchmarks.links import LINKS
 from scripts.benchmarks.runner import Plan, run
 from scripts.benchmarks.scenarios import SCENARIOS
 
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--list", "only_list", is_flag=True, help="Say what there is, and end.")
@@ -111,11 +113,14 @@ def _say(line: str) -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Unwind as at Ctrl-C, so that every mount, process and file is cleaned up."""
+    """Unwind, so that every mount, process and file is cleaned up; only once."""
+    for end in _ENDS:
+        signal.signal(end, signal.SIG_IGN)
+    _say("ending; a moment, please")
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    for end in (signal.SIGTERM, signal.SIGHUP):
+    for end in _ENDS:
         signal.signal(end, _interrupt)
     main()
