@@ -12,11 +12,13 @@ large reads and may deliver the pieces out of order, which must not look like a 
     read                        window afterwards             prefetch
     --------------------------  ----------------------------  ----------------------------
     near no stream              0 (a new stream)              nothing: one read is no proof
-    goes on a stream            at least `initial`            up to `window` past the read
-    goes on a stream, starved   doubled, up to `maximum`      up to `window` past the read
+    goes on a stream            as before                     up to `window` past the read
+    goes on a stream, starved   `initial`, then doubled,      up to `window` past the read
+                                up to `maximum`
 
-A reader *starves* when it had to wait for its bytes: only then is more needed. A plan is
-handed out in steps of a quarter window, so that the requests made of it are large.
+A reader *starves* when it had to wait for its bytes: only then is more needed. One that
+finds all of them on disk starves never, and nobody looks ahead for it. A plan is handed out
+in steps of a quarter window, so that the requests made of it are large.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Stream:
 
     Attributes:
         next_offset: Where it reads next if it is sequential.
-        window: Bytes to keep planned ahead of it; 0 until a second read proves a sequence.
+        window: Bytes to keep planned ahead of it; 0 until it proves to be sequential and
+            has starved.
         planned_to: Offset one past the last byte planned.
     """
 
@@ -99,13 +102,13 @@ def _advance(
 ) -> tuple[Stream, ByteRange]:
     # A piece delivered late ends before its predecessor; the reader never moves back.
     next_offset = max(stream.next_offset, read.stop)
-    window = max(stream.window, config.initial)
-    if starved and stream.window:
-        window = min(2 * window, config.maximum)
+    window = stream.window
+    if starved:
+        window = min(2 * window, config.maximum) if window else config.initial
     start = max(stream.planned_to, next_offset)
     ahead = start - next_offset
     advanced = replace(stream, next_offset=next_offset, window=window, planned_to=start)
-    if ahead > window - window // 4:
+    if not window or ahead > window - window // 4:
         return advanced, ByteRange(0, 0)
     prefetch = ByteRange(start, next_offset + window).clamp(file_size)
     return replace(advanced, planned_to=max(start, prefetch.stop)), prefetch
