@@ -1,11 +1,11 @@
 """The block store on disk, shared by all mounts and commands of one user on one machine.
 
 A read that hits goes `open` → tier of open blocks → `OpenBlock.read`: one `pread`, one
-checksum for each piece, no SQL. A look-up that misses the tier goes to the reading threads,
-a `put` to the writing thread; both wait for them for a limited time only, and after a
-failure the disk is left alone for some seconds (`empiarfs.cache.health`). Nothing that the
-disk or the database does gets out of here: it is a miss, or a dropped block, and a reason in
-`usage().unwell`.
+checksum for each piece, no SQL; it is the one place where a caller meets the disk itself.
+A look-up that misses the tier goes to the reading threads, a `put` to the writing thread;
+both wait for them for a limited time only, and after a failure the disk is left alone for
+some seconds (`empiarfs.cache.health`). Nothing that the disk or the database does gets out
+of here: it is a miss, or a dropped block, and a reason in `usage().unwell`.
 
 One `put`, step by step:
 
@@ -45,7 +45,7 @@ from empiarfs.cache.open_blocks import OpenBlocks, tier_size
 from empiarfs.cache.slots import WriteSlots
 from empiarfs.cache.store import CacheUsage, well_formed
 from empiarfs.cache.sweep import ORPHAN_AGE_S, Sweeper
-from empiarfs.cache.threads import CacheThreads
+from empiarfs.cache.threads import CacheThreads, TooSlowError
 from empiarfs.core.block_format import (
     MAX_NAME_SIZE,
     ReadableBuffer,
@@ -176,7 +176,12 @@ class DiskBlockStore:
             self._writers.call(work, _WRITE_TIMEOUT_S)
         except Exception as exc:
             self._counters.add("blocks_dropped")
-            self._note_failure(self._writing, exc)
+            if isinstance(exc, TooSlowError):
+                # Now and then SQLite moves its log into the database and has that written
+                # to the disk, together with all that the stream left in memory.
+                self._writing.busy(str(exc))
+            else:
+                self._note_failure(self._writing, exc)
         else:
             self._writing.succeeded()
         self._sweeper.start()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from empiarfs.cache.database import new_filename
 from empiarfs.cache.disk import DiskBlockStore
 from empiarfs.cache.eviction import MIN_LIMIT
 from empiarfs.core.blocks import PIECE_SIZE
@@ -68,7 +69,7 @@ def test_three_processes_with_mixed_sizes_stay_below_the_limit(tmp_path: Path, l
 def test_many_small_blocks_and_then_big_ones_stay_below_the_limit(tmp_path: Path) -> None:
     store = DiskBlockStore(tmp_path, MIN_LIMIT, Counters())
     highest = 0
-    for number in range(2200):
+    for number in range(1300):
         small = make_file(f"10002/{number}", size=100)
         store.put(key_of(small), small, pieces_at(small, 0))
         if number % 100 == 0:
@@ -81,6 +82,7 @@ def test_many_small_blocks_and_then_big_ones_stay_below_the_limit(tmp_path: Path
     usage = store.usage()
     store.close()
     assert MIN_LIMIT // 2 < highest <= MIN_LIMIT
+    assert usage.unwell is None
     assert abs(usage.used - bytes_on_disk(tmp_path)) < MIB
 
 
@@ -100,6 +102,27 @@ def test_killed_writers_leave_no_wrong_byte_and_little_behind(tmp_path: Path) ->
     assert store.sweep(age_s=-1) is not None
     assert wrong_blocks(store) == []
     assert len(block_files(tmp_path)) == store.usage().blocks
+    store.close()
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    file = make_file(size=100 * MIB)
+    store = DiskBlockStore(tmp_path, MIN_LIMIT, Counters())
+    store.put(key_of(file, 0), file, pieces_at(file, 0))
+    store.close()
+    (known,) = block_files(tmp_path)
+    names = [new_filename(key_of(file, 0).short) for _ in range(2)]
+    for name in names:
+        (tmp_path / "gen-1" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "gen-1" / name).write_bytes(b"half written")
+    noted = [key_of(file, 0).short, *names, f"{known.parent.name}/{known.name}"]
+    (tmp_path / "gen-1" / "slot-0").write_text(" ".join(noted) + "\n")
+
+    store = DiskBlockStore(tmp_path, MIN_LIMIT, Counters())
+    store.put(key_of(file, 1), file, pieces_at(file, 1))
+
+    assert store.peek(key_of(file, 0)) == store.peek(key_of(file, 1)) == 0xFFFF
+    assert len(block_files(tmp_path)) == 2
     store.close()
 
 
