@@ -9,8 +9,9 @@ lets one process have it, whoever it is, and takes it back when that process die
     -----------------------  ------------------------------  --------------------------------
     \0empiarfs-slot-NN       while a connection may exist    one connection, idle or not
     \0empiarfs-new-NN        one second                      a connection is being opened
-    \0empiarfs-waiting       while a process wants a slot    holders give one up between
-                                                             two requests
+    \0empiarfs-starving-N    while waiting without a slot    others give one up
+    \0empiarfs-hungry-N      while waiting with less than    those with more than a third give
+                             a third of the limit            one up
     \0empiarfs-refused       as long as the archive asked    429 or 503: only urgent requests,
                              for                             on the reserved slots
 
@@ -18,9 +19,10 @@ A process with the limit N uses slots 00 to N-1. Requests that nobody waits for 
 ones) use those from 02 on; urgent ones try these first and fall back to 00 and 01.
 
 A process that keeps its connections busy would never let go of a slot, and one that only
-looks now and then would never find a free one. So a waiter shows its sign, a holder that
-sees it between two requests closes that connection, and then stands back for as long as a
-waiter needs to look again.
+looks now and then would never find a free one. So who waits shows a sign; a holder that sees
+it between two requests, looking ten times a second, closes that connection and stands back
+for as long as the other needs to look again. Processes with a third of their limit or more
+don't ask for this, so that two busy ones don't spend their time reconnecting.
 
 Abstract sockets belong to a network namespace, as the address does that EBI sees.
 
@@ -54,6 +56,10 @@ _LOOK_S = 0.02
 # Three looks of a waiter in another process.
 _STAND_BACK_S = 0.06
 _GIVE_WAY_EVERY_S = 0.1
+# Processes that can show a sign at once; what more there are is seen all the same.
+_SIGNS = 4
+_STARVING = "starving"
+_HUNGRY = "hungry"
 
 
 def bind_name(name: str) -> socket.socket | None:
@@ -70,6 +76,17 @@ def bind_name(name: str) -> socket.socket | None:
             raise
         return None
     return holder
+
+
+def is_taken(name: str) -> bool:
+    """Tell whether somebody has the name, without getting in anybody's way."""
+    # To try to take it would make two who look at once believe that it is taken.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect("\0" + name)
+        except OSError:
+            return False
+        return True
 
 
 def _never() -> None:
@@ -109,15 +126,17 @@ class ConnectionBudget:
         self._later = later or Later()
         # With one slot there is nothing to reserve, or nothing would ever be foreseen.
         self._reserved = min(RESERVED_SLOTS, limit - 1)
+        self._share = max(1, limit // 3)
         self._lock = threading.Lock()
         self._held = 0  # guarded by _lock
         self._urgent_queue: deque[threading.Condition] = deque()  # guarded by _lock
         self._queue: deque[threading.Condition] = deque()  # guarded by _lock
-        self._sign: socket.socket | None = None  # guarded by _lock
+        # Kind and number of the sign that is shown; guarded by _lock.
+        self._sign: tuple[str, int, socket.socket] | None = None
         self._refused_sign: socket.socket | None = None  # guarded by _lock
         self._refused_until_s = 0.0  # guarded by _lock
         self._stand_back_until_s = 0.0  # guarded by _lock
-        self._gave_way_s = 0.0  # guarded by _lock
+        self._next_look_s = 0.0  # guarded by _lock
         self._closed = False  # guarded by _lock
 
     @property
@@ -209,13 +228,12 @@ class ConnectionBudget:
         """
         now_s = time.monotonic()
         with self._lock:
-            if self._sign is not None or now_s - self._gave_way_s < _GIVE_WAY_EVERY_S:
+            if now_s < self._next_look_s:
                 return False
-            probe = bind_name(f"{self._prefix}-waiting")
-            if probe is not None:
-                probe.close()
+            self._next_look_s = now_s + _GIVE_WAY_EVERY_S
+            generous = self._held > self._share and self._others_show(_HUNGRY)
+            if not generous and not self._others_show(_STARVING):
                 return False
-            self._gave_way_s = now_s
             self._stand_back_until_s = now_s + _STAND_BACK_S
             return True
 
@@ -252,6 +270,7 @@ class ConnectionBudget:
             holder = bind_name(f"{self._prefix}-slot-{number:02}")
             if holder is not None:
                 self._held += 1
+                self._show_sign()
                 return Slot(self, holder, number)
         return None
 
@@ -266,11 +285,7 @@ class ConnectionBudget:
     def _is_refused(self) -> bool:
         if time.monotonic() < self._refused_until_s:
             return True
-        probe = bind_name(f"{self._prefix}-refused")
-        if probe is None:
-            return self._refused_sign is None
-        probe.close()
-        return False
+        return self._refused_sign is None and is_taken(f"{self._prefix}-refused")
 
     def _end_refusal(self) -> None:
         with self._lock:
@@ -290,6 +305,7 @@ class ConnectionBudget:
         with self._lock:
             holder.close()
             self._held -= 1
+            self._show_sign()
             self._wake_first()
 
     def _first_waiter(self) -> threading.Condition | None:
@@ -304,9 +320,24 @@ class ConnectionBudget:
             first.notify()
 
     def _show_sign(self) -> None:
-        if self._first_waiter() is None:
-            if self._sign is not None:
-                self._sign.close()
-                self._sign = None
-        elif self._sign is None:
-            self._sign = bind_name(f"{self._prefix}-waiting")
+        """Show what others should know of this process; the caller holds the lock."""
+        wanted = None
+        if self._first_waiter() is not None:
+            if self._held == 0:
+                wanted = _STARVING
+            elif self._held < self._share:
+                wanted = _HUNGRY
+        if self._sign is not None and self._sign[0] != wanted:
+            self._sign[2].close()
+            self._sign = None
+        if self._sign is None and wanted is not None:
+            for number in range(_SIGNS):
+                holder = bind_name(f"{self._prefix}-{wanted}-{number}")
+                if holder is not None:
+                    self._sign = (wanted, number, holder)
+                    return
+
+    def _others_show(self, sign: str) -> bool:
+        own = self._sign[1] if self._sign is not None and self._sign[0] == sign else None
+        names = (f"{self._prefix}-{sign}-{number}" for number in range(_SIGNS) if number != own)
+        return any(is_taken(name) for name in names)
