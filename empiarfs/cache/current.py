@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from empiarfs.cache.database import BlockDatabase, DamagedDatabaseError, translated
+from empiarfs.cache.database import BlockDatabase
+from empiarfs.cache.database_errors import DamagedDatabaseError, translated
 from empiarfs.cache.generations import Generation, Generations
 from empiarfs.cache.locks import BusyError
 

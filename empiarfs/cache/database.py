@@ -26,7 +26,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -34,11 +34,11 @@ import diskcache
 
 from empiarfs.cache import eviction
 from empiarfs.cache.block_file import write_block_file
+from empiarfs.cache.database_errors import DamagedDatabaseError, translated
 from empiarfs.cache.eviction import Candidate
 from empiarfs.cache.generations import Generation
-from empiarfs.cache.locks import BusyError
 from empiarfs.core.block_format import ReadableBuffer
-from empiarfs.errors import CacheError, CorruptBlockError
+from empiarfs.errors import CorruptBlockError
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +59,6 @@ CREATE TRIGGER IF NOT EXISTS FirstBlocks_update AFTER UPDATE OF size ON Cache
 CREATE TRIGGER IF NOT EXISTS FirstBlocks_delete AFTER DELETE ON Cache
     WHEN OLD.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size - OLD.size; END;
 """
-
-
-class DamagedDatabaseError(CacheError):
-    """The database can't be used any more, by anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,35 +295,6 @@ class BlockDatabase(diskcache.Cache):
             return None
         start = eviction.random_row(lowest, highest, self._random)
         return next(iter(self.rows_after(start - 1, 1)), None)
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turn what SQLite and diskcache raise into what it means for us.
-
-    Raises:
-        DamagedDatabaseError: The database is damaged, or isn't ours.
-        BusyError: It is locked.
-        OSError: Its disk is full or read-only, or fails.
-    """
-    try:
-        yield
-    except diskcache.Timeout as exc:
-        # diskcache takes whatever BEGIN raises for a timeout, a read-only disk for example.
-        raise _translation(exc.__context__ or exc) from exc
-    except sqlite3.Error as exc:
-        raise _translation(exc) from exc
-
-
-def _translation(exc: BaseException) -> Exception:
-    text = str(exc) or "the database is locked"
-    if "locked" in text or "busy" in text:
-        return BusyError(text)
-    if not isinstance(exc, sqlite3.OperationalError):
-        return DamagedDatabaseError(text)
-    if text.startswith(("no such", "near", "table ")):
-        return DamagedDatabaseError(text)
-    return OSError(text)
 
 
 def _prepare(generation: Generation) -> None:

@@ -18,14 +18,14 @@ One `put`, step by step:
 Two processes that put one block at once both succeed; the later row wins, and the earlier
 file goes with the row that named it.
 
-Threading: all public methods are safe from any thread. `_room_lock` guards what was
-measured of the directory; it is held only by cache threads.
+Threading: all public methods are safe from any thread. The store itself has no lock: its
+parts have theirs. Only `CurrentDatabase` holds its own while others (the tier's, the
+sweeper's) are taken, when it leaves a damaged generation.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,9 +39,10 @@ from empiarfs.cache.current import CurrentDatabase
 from empiarfs.cache.database import BlockDatabase, BlockFile, new_filename
 from empiarfs.cache.generations import Generations
 from empiarfs.cache.health import Health, RareWarning
-from empiarfs.cache.limit_file import check_limit, read_limit
+from empiarfs.cache.limit_file import check_limit
 from empiarfs.cache.locks import BusyError
 from empiarfs.cache.open_blocks import OpenBlocks, tier_size
+from empiarfs.cache.room import Room, RoomMeter
 from empiarfs.cache.slots import WriteSlots
 from empiarfs.cache.store import CacheUsage, well_formed
 from empiarfs.cache.sweep import ORPHAN_AGE_S, Sweeper
@@ -68,7 +69,7 @@ _READ_TIMEOUT_S = 1.5
 _WRITE_TIMEOUT_S = 2.0
 _SLOT_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
-_MEASURE_S = 1.0
+_USAGE_S = 1.0
 _READERS = 2
 # One: with two, writes of 1 MiB were no faster and waited for each other's database lock.
 _WRITERS = 1
@@ -80,21 +81,6 @@ class _Piece:
 
     data: ReadableBuffer
     checksum: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What was last measured of the directory.
-
-    Attributes:
-        measured_at: Monotonic seconds.
-        limit: Bytes that all of it may take.
-        overhead: Bytes of what isn't a block.
-    """
-
-    measured_at: float
-    limit: int
-    overhead: int
 
 
 class DiskBlockStore:
@@ -122,13 +108,12 @@ class DiskBlockStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_limit(limit)
-        self._directory = directory
-        self._own_limit = limit
         self._counters = counters
         self._clock = clock
+        self._meter = RoomMeter(directory, limit, clock)
         self._generations = Generations(directory)
         self._current = CurrentDatabase(
-            self._generations, self._limit, replaced=self._was_replaced, clock=clock
+            self._generations, self._meter.limit, replaced=self._was_replaced, clock=clock
         )
         self._tier = OpenBlocks(tier_size(limit), clock)
         self._readers = CacheThreads("cache-read", _READERS, self._current.end_thread)
@@ -138,9 +123,7 @@ class DiskBlockStore:
         self._corrupt = RareWarning("forgot a damaged block, %s: %s", clock)
         self._sweeper = Sweeper(self._generations, self._run, counters)
         self._recovered: str | None = None  # used by the writing thread only
-        self._room_lock = threading.Lock()
-        self._room: _Room | None = None  # guarded by _room_lock
-        self._usage_at = -_MEASURE_S
+        self._usage_at = -_USAGE_S
         self._usage = CacheUsage(0, limit, 0, None)
         self._closed = False
 
@@ -190,7 +173,7 @@ class DiskBlockStore:
         """See `BlockStore.usage`."""
         unwell = self._reading.unwell or self._writing.unwell
         now = self._clock()
-        if now - self._usage_at >= _MEASURE_S and not self._closed and self._reading.allows():
+        if now - self._usage_at >= _USAGE_S and not self._closed and self._reading.allows():
             self._usage_at = now
             try:
                 self._usage = self._run(self._measure_usage)
@@ -290,7 +273,7 @@ class DiskBlockStore:
             return
         pieces = {**(self._pieces_of(old) if old is not None else {}), **fresh}
         value = _block_file(key, file, pieces)
-        room = self._measured(database)
+        room = self._meter.measure(database)
         with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
             self._make_room(database, room, eviction.stored_size(value.size))
             previous = database.filename_of(key.short)
@@ -317,7 +300,7 @@ class DiskBlockStore:
                 pieces[place] = _Piece(data, old.header.checksums[place])
         return pieces
 
-    def _slots(self, database: BlockDatabase, room: _Room) -> WriteSlots:
+    def _slots(self, database: BlockDatabase, room: Room) -> WriteSlots:
         count = eviction.slot_count(room.limit)
         slots = WriteSlots(database.directory, count, database.recover)
         if self._recovered != database.directory:
@@ -325,7 +308,7 @@ class DiskBlockStore:
             self._recovered = database.directory
         return slots
 
-    def _make_room(self, database: BlockDatabase, room: _Room, size: int) -> None:
+    def _make_room(self, database: BlockDatabase, room: Room, size: int) -> None:
         evicted = database.make_room(size, eviction.capacity(room.limit, room.overhead))
         self._tier.drop(evicted)
         self._counters.add("blocks_evicted", len(evicted))
@@ -347,22 +330,10 @@ class DiskBlockStore:
             logger.error("unexpected in the cache", exc_info=exc)
         health.failed(reason)
 
-    def _measured(self, database: BlockDatabase) -> _Room:
-        """Return the limit and the overhead, measured anew once a second."""
-        with self._room_lock:
-            now = self._clock()
-            if self._room is None or now - self._room.measured_at >= _MEASURE_S:
-                self._room = _Room(now, self._limit(), database.overhead())
-            return self._room
-
     def _measure_usage(self, database: BlockDatabase) -> CacheUsage:
-        room = self._measured(database)
+        room = self._meter.measure(database)
         used = database.used() + room.overhead
         return CacheUsage(used, room.limit, database.block_count(), None)
-
-    def _limit(self) -> int:
-        stored = read_limit(self._directory)
-        return stored[0] if stored is not None else self._own_limit
 
     def _was_replaced(self) -> None:
         self._tier.clear()

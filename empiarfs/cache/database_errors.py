@@ -1,0 +1,51 @@
+"""What SQLite and diskcache raise, and what it means for a cache.
+
+Their errors stop here: whoever uses the database sees one of three, and knows whether to
+try again, to give the database up, or to leave the disk alone.
+
+Threading: no state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+import diskcache
+
+from empiarfs.cache.locks import BusyError
+from empiarfs.errors import CacheError
+
+
+class DamagedDatabaseError(CacheError):
+    """The database can't be used any more, by anybody."""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what SQLite and diskcache raise into what it means for us.
+
+    Raises:
+        DamagedDatabaseError: The database is damaged, or isn't ours.
+        BusyError: It is locked.
+        OSError: Its disk is full or read-only, or fails.
+    """
+    try:
+        yield
+    except diskcache.Timeout as exc:
+        # diskcache takes whatever BEGIN raises for a timeout, a read-only disk for example.
+        raise _translation(exc.__context__ or exc) from exc
+    except sqlite3.Error as exc:
+        raise _translation(exc) from exc
+
+
+def _translation(exc: BaseException) -> Exception:
+    text = str(exc) or "the database is locked"
+    if "locked" in text or "busy" in text:
+        return BusyError(text)
+    if not isinstance(exc, sqlite3.OperationalError):
+        return DamagedDatabaseError(text)
+    if text.startswith(("no such", "near", "table ")):
+        return DamagedDatabaseError(text)
+    return OSError(text)
