@@ -46,6 +46,8 @@ class SizeWork:
         self._unresolved = {item.name for item in rows}  # guarded by _lock
         self._pipelining = pipelining  # guarded by _lock
         self._distrust = 0  # guarded by _lock
+        # Whether the archive was seen to ignore tags; only ever set to True.
+        self.tags_ignored = False
         self._failures: Failures = {}  # guarded by _lock
         self._crash: BaseException | None = None  # guarded by _lock
         self._over = False  # guarded by _lock

@@ -14,7 +14,7 @@ clamp(3 × median, 0.3 s, 2 s); then the connection is reset, since what was acc
 answered never will be, and everything behind the oldest is asked for again without being
 counted against. A row that was the oldest three times is asked for on its own, with the
 patience of a single HEAD. So is everything where there is a proxy, after three connections
-that mixed answers up, and after three in a row that settled nothing.
+that mixed answers up, and after three in a row that gave no answer.
 
 Threading: `SizeAsker` is safe from any thread. The calling thread works one line, helpers
 the others; a helper that has nothing to begin, or whose line is wanted elsewhere, ends.
@@ -33,7 +33,13 @@ from empiarfs.archive.pipeline import PipelineLine
 from empiarfs.archive.size_work import Answered, Failures, SizeWork
 from empiarfs.archive.watch import Watch
 from empiarfs.archive.wire import Wire
-from empiarfs.core.head_sequence import Certain, HeadRow, HeadSequence, MixedUpError
+from empiarfs.core.head_sequence import (
+    BARE_IN_FLIGHT,
+    Certain,
+    HeadRow,
+    HeadSequence,
+    MixedUpError,
+)
 from empiarfs.core.listing import ListingItem
 from empiarfs.core.paths import join, url_path
 from empiarfs.core.responses import Head, error_for_status
@@ -54,7 +60,7 @@ _ROWS_PER_LINE = 64
 _FIRST_REQUESTS = 100
 # Before tags would repeat, whatever the server allows.
 _MOST_REQUESTS = 4000
-_MAX_FRUITLESS = 3
+_MAX_SILENT = 3
 
 
 class AskSingly(Protocol):
@@ -149,22 +155,26 @@ class SizeAsker:
             self._work_singles(work, patience, urgent)
 
     def _work_rows(self, work: SizeWork, patience: Patience, urgent: bool) -> None:
-        fruitless = 0
+        silent = 0  # connections in a row that gave no answer
+        unsettled = 0  # connections in a row whose answers all had to be dropped
         while work.has_rows:
-            sequence = HeadSequence()
+            sequence = HeadSequence(
+                bare=max(1, BARE_IN_FLIGHT >> unsettled), hopeful=not work.tags_ignored
+            )
             try:
                 with self._wire.accounted():
                     self._work_line(work, sequence, patience, urgent)
             except MixedUpError:
                 work.mixed_up()
             except ArchiveError as exc:
-                # Held back isn't settled: a server that ends each connection before its
-                # answers are certain would be asked for ever.
-                fruitless = 0 if sequence.settled else fruitless + 1
-                if fruitless:
-                    self._after_fruitless(fruitless, exc, work, patience, urgent)
+                # Fewer at once are dropped together; one alone is settled by its answer.
+                unsettled = 0 if sequence.settled else unsettled + 1
+                silent = 0 if sequence.answers else silent + 1
+                if silent:
+                    self._after_silence(silent, exc, work, patience, urgent)
+            work.tags_ignored = work.tags_ignored or sequence.is_bare
 
-    def _after_fruitless(
+    def _after_silence(
         self, attempt: int, error: ArchiveError, work: SizeWork, patience: Patience, urgent: bool
     ) -> None:
         if not urgent and not isinstance(error, StalledError):
@@ -172,7 +182,7 @@ class SizeAsker:
         delay_s = self._policy.delay_after_s(attempt, error, random.random())
         if delay_s is None and not isinstance(error, BadResponseError):
             work.fail_rest(error)
-        elif delay_s is None or attempt >= _MAX_FRUITLESS:
+        elif delay_s is None or attempt >= _MAX_SILENT:
             work.stop_pipelining()
         else:
             self._wire.counters.add("retries")

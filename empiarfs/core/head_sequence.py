@@ -17,7 +17,8 @@ Four checks stand between an answer and a size that is believed:
    tell, a server that ignores ranges for HEAD) is held back until it is certain that none
    was dropped before it: until a later answer bears its right tag, or until nothing is in
    flight and so as many answers came as requests went. A dropped one never lets the counts
-   meet. At most `IN_FLIGHT` are held at once; then the sequence drains first.
+   meet. At most `IN_FLIGHT` are held at once, fewer where the server ignores tags; then
+   the sequence drains first.
 4. *One by one.* If any of this fails, whatever is held back or in flight is in doubt, and
    the owner asks for those files on their own. What bore its own tag stands.
 
@@ -48,6 +49,7 @@ from empiarfs.core.sizes import bounds_of, fits
 from empiarfs.errors import ArchiveError, BadResponseError
 
 IN_FLIGHT = 16
+BARE_IN_FLIGHT = 8
 _FEWEST_TAGS = 32
 _MOST_TAGS = 4096
 
@@ -97,13 +99,20 @@ class Outcome:
 class HeadSequence:
     """The HEAD requests of one connection, in their order.
 
+    Args:
+        bare: Most requests without proof at once, where the server ignores tags. One answer
+            that doesn't come costs all of these.
+        hopeful: Whether tags are expected to be honoured until the first answer tells.
+
     Attributes:
         sent: How many requests were sent.
         answers: How many answers came.
         settled: How many rows an outcome named; what is held back isn't among them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, bare: int = BARE_IN_FLIGHT, hopeful: bool = True) -> None:
+        self._bare = bare
+        self._hopeful = hopeful
         self.sent = 0
         self.answers = 0
         self.settled = 0
@@ -119,9 +128,16 @@ class HeadSequence:
     @property
     def room(self) -> int:
         """How many more requests may be sent now."""
-        bare = self._honours_tags is False
-        unproven = sum(bare or asked.tag is None for asked in self._in_flight)
-        return IN_FLIGHT - max(len(self._in_flight), len(self._held) + unproven)
+        flying = len(self._in_flight)
+        if self._honours_tags is False or (self._honours_tags is None and not self._hopeful):
+            return self._bare - flying - len(self._held)
+        unproven = sum(asked.tag is None for asked in self._in_flight) + len(self._held)
+        return IN_FLIGHT - max(flying, unproven)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the server was seen to ignore tags."""
+        return self._honours_tags is False
 
     def ask(self, row: HeadRow, now_s: float) -> str:
         """Note that `row` is asked for next; returns the Range header line to send, or ""."""

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from empiarfs.core.files import FileVersion
-from empiarfs.core.head_sequence import IN_FLIGHT, HeadRow, HeadSequence, MixedUpError
+from empiarfs.core.head_sequence import (
+    BARE_IN_FLIGHT,
+    IN_FLIGHT,
+    HeadRow,
+    HeadSequence,
+    MixedUpError,
+)
 from empiarfs.core.listing import ListingItem
 from empiarfs.core.sizes import size_text
 
@@ -154,6 +160,7 @@ def test_the_files_of_one_size_are_told_apart_by_their_tags() -> None:
 def test_without_tags_nothing_is_certain_before_the_counts_meet() -> None:
     link = Link([1000] * 40, honours=False)
     link.send()
+    # The first answer tells that there are no tags, when so many are on their way.
     for _ in range(IN_FLIGHT - 1):
         link.receive()
         assert link.certain == {}
@@ -161,7 +168,17 @@ def test_without_tags_nothing_is_certain_before_the_counts_meet() -> None:
     link.receive()
 
     assert len(link.certain) == IN_FLIGHT
-    assert link.sequence.room == IN_FLIGHT
+    assert link.sequence.room == BARE_IN_FLIGHT
+
+
+def test_who_expects_no_tags_has_few_in_flight_until_one_is_proven() -> None:
+    sequence = HeadSequence(bare=2, hopeful=False)
+    assert sequence.room == 2
+    header = sequence.ask(row(0, 5000), now_s=0)
+    assert sequence.room == 1
+    sequence.answered(*answer_of(5000, header, honours=True), url="u", now_s=0)
+
+    assert sequence.room == IN_FLIGHT
 
 
 def test_a_right_tag_confirms_what_was_held_back_before_it() -> None:

@@ -207,7 +207,8 @@ class BrokenServer:
         prefix: Path of the root, with slashes at both ends.
         max_requests: Requests on one connection, Apache's default; None for no limit.
         keep_alive_s: How long an idle connection is kept, Apache's default.
-        latency_s: Waited before each answer.
+        latency_s: The earliest answer to a request comes so long after its arrival, as if
+            over a long link: requests sent back to back wait together.
         ranges_for_head: Whether a Range header of HEAD is honoured, as Apache does.
         keeps_alive_header: Whether a Keep-Alive header is sent.
     """
@@ -475,6 +476,7 @@ class _Conversation:
         self._raw = raw
         self._number = number
         self._received = b""
+        self._arrived_s = 0.0
         self._served = 0
         self._late: list[tuple[Request, _Answer]] = []
 
@@ -484,7 +486,8 @@ class _Conversation:
             self._served += 1
             fault = self._server._take_fault(request)
             if self._server.latency_s:
-                self._pause(self._server.latency_s)
+                due_s = request.received_s + self._server.latency_s
+                self._pause(max(0.0, due_s - time.monotonic()))
             if not self._respond(request, fault):
                 return
 
@@ -495,6 +498,7 @@ class _Conversation:
             if not data:
                 raise _End
             self._received += data
+            self._arrived_s = time.monotonic()
         self._connection.settimeout(None)
         head, _, self._received = self._received.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -502,7 +506,7 @@ class _Conversation:
         headers = {name.lower(): value.strip() for name, _, value in map(_colon, lines)}
         raw_path = target.partition("?")[0].removeprefix(self._server._prefix)
         path = unquote_to_bytes(raw_path).decode("utf-8", "surrogateescape")
-        return Request(method, path, headers, self._number, time.monotonic())
+        return Request(method, path, headers, self._number, self._arrived_s)
 
     def _respond(self, request: Request, fault: Fault | None) -> bool:
         """Answer as the fault wants; returns whether the connection goes on."""
