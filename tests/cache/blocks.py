@@ -42,13 +42,18 @@ def pieces_at(file: RemoteFile, index: int, places: range | None = None) -> dict
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """What a walk over the folder finds, the folders themselves included."""
-    total = os.lstat(folder).st_blocks
+    """What a walk over the folder finds, the folders themselves included.
+
+    Others may write meanwhile. What is there at the walk and still there after it was there
+    all together at one moment; what has gone would be counted beside what took its place.
+    """
+    sizes = {os.fspath(folder): os.lstat(folder).st_blocks * 512}
     for root, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            with contextlib.suppress(FileNotFoundError):  # evicted meanwhile
-                total += os.lstat(os.path.join(root, name)).st_blocks
-    return total * 512
+            path = os.path.join(root, name)
+            with contextlib.suppress(FileNotFoundError):
+                sizes[path] = os.lstat(path).st_blocks * 512
+    return sum(size for path, size in sizes.items() if os.path.lexists(path))
 
 
 def block_files(folder: Path) -> list[Path]:
