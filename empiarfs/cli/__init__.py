@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from empiarfs.cli.failures import run_command
 from empiarfs.cli.group import commands
+
+# mount(8) looks for /sbin/mount.fuse.empiarfs, which may be a link to this program.
+_HELPER_PREFIX = "mount.fuse"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -21,4 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: The words after the program's name; by default, the process's.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run_command(commands, words))
+    if Path(sys.argv[0]).name.startswith(_HELPER_PREFIX):
+        words = _without_helper_flags(words)
+    elif not words:
+        words = ["--help"]
+    sys.exit(run_command(commands, words) if words else 0)
+
+
+def _without_helper_flags(words: list[str]) -> list[str]:
+    """Return what mount(8) wants of its helper; nothing if it only pretends to mount.
+
+    Its flags are written singly; `-f` is its "fake", not our "foreground".
+    """
+    return [] if "-f" in words else [word for word in words if word not in ("-s", "-n")]

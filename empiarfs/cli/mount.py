@@ -93,8 +93,6 @@ def command(
 @click.command("SOURCE", options_metavar="[OPTIONS]")
 @click.argument("source")
 @_mount_arguments
-@click.option("-s", "sloppy", is_flag=True, hidden=True)
-@click.option("-n", "no_mtab", is_flag=True, hidden=True)
 @click.option("-t", "kind", hidden=True)
 def source_command(
     *,
@@ -104,8 +102,6 @@ def source_command(
     options: tuple[str, ...],
     verbose: bool,
     quiet: bool,
-    sloppy: bool,
-    no_mtab: bool,
     kind: str | None,
     **settings: str | None,
 ) -> int:
@@ -199,7 +195,7 @@ def _serve_launched(descriptor: int) -> int:
     try:
         request = launched.request()
         log_file = choose_log_file(request.config, request.mount_point)
-        run(request, log_file, launched.mounted)
+        run(request, log_file, launched.mounted, in_background=True)
     except EmpiarFSError as exc:
         launched.failed(exc)
         return 1

@@ -51,20 +51,27 @@ _SWITCH_INTERVAL_S = 0.0005
 Announce = Callable[[MountSummary], None]
 
 
-def run(request: MountRequest, log_file: Path | None, announce: Announce) -> None:
+def run(
+    request: MountRequest,
+    log_file: Path | None,
+    announce: Announce,
+    *,
+    in_background: bool = False,
+) -> None:
     """Mount, serve until unmounted or told to end, and clear up.
 
     Args:
         request: What to mount.
         log_file: Where to log; None for stderr.
         announce: Called with what the user should know, once the mount answers.
+        in_background: Nobody reads our stderr, so that it goes to the log as well.
 
     Raises:
         EmpiarFSError: The mount could not be made.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    log = Log(request.config.log_level, log_file, takes_stderr=log_file is not None)
+    log = Log(request.config.log_level, log_file, takes_stderr=in_background)
     try:
         faulthandler.enable()
         kernel.raise_descriptor_limit()

@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,7 @@ from empiarfs.mount.unmount import unmount
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 10.0
 _MAX_MESSAGE_BYTES = 1024 * 1024
+_CTRL_C = frozenset((signal.SIGINT,))
 
 
 def launch(request: MountRequest) -> MountSummary:
@@ -41,9 +43,10 @@ def launch(request: MountRequest) -> MountSummary:
     """
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as said:
-        with theirs:
+        with theirs, _ctrl_c_held_back():
             process = _start(request, theirs.fileno(), said)
         try:
+            _let_ctrl_c_through()
             ours.settimeout(_START_TIMEOUT_S)
             summary = _ask(ours, request, process, said)
         except BaseException:
@@ -52,6 +55,21 @@ def launch(request: MountRequest) -> MountSummary:
     # It is to outlive us: without this, Python warns that nobody waits for it.
     process.returncode = 0
     return summary
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Keep Ctrl-C waiting until we know of the process; only an error lets it through."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)
+    try:
+        yield
+    except BaseException:
+        _let_ctrl_c_through()
+        raise
+
+
+def _let_ctrl_c_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _CTRL_C)
 
 
 def _start(request: MountRequest, descriptor: int, said: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -5,14 +5,13 @@ What libfuse would say only in its own words, if at all, is said here in ours.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
 from pathlib import Path
 
 from empiarfs.errors import MountError
-from empiarfs.mount.probe import probe
+from empiarfs.mount.probe import means_dead, probe
 from empiarfs.mount.table import MountedFileSystem, mount_at
 from empiarfs.mount.unmount import unmount
 
@@ -123,7 +122,7 @@ def prepare(path: str, *, nonempty: bool = False) -> int:
 
 
 def _why(path: str, error: OSError) -> str:
-    if error.errno == errno.ENOTCONN:
+    if means_dead(error):
         return f"{path} lies in, or is, a dead mount that is not ours to remove"
     return f"cannot use {path}: {error.strerror}"
 
@@ -165,5 +164,5 @@ def _is_alive(mounted: MountedFileSystem) -> bool:
         ) from exc
     except OSError as exc:
         # Whatever else it answers, somebody answered.
-        return exc.errno != errno.ENOTCONN
+        return not means_dead(exc)
     return True

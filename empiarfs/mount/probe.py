@@ -30,7 +30,7 @@ def probe(path: str, timeout_s: float) -> int:
         timeout_s: How long to wait for the answer, in seconds.
 
     Raises:
-        OSError: What the file system answered; ENOTCONN if its daemon is dead.
+        OSError: What the file system answered; `means_dead` tells what that means.
         TimeoutError: It did not answer in time.
     """
     command = [sys.executable, "-I", "-S", "-c", _QUESTION, path]
@@ -53,10 +53,16 @@ def probe(path: str, timeout_s: float) -> int:
     return number
 
 
+def means_dead(error: OSError) -> bool:
+    """Tell whether a file system failed because its daemon is gone."""
+    # The second is what those get who were just asking while it went.
+    return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+
+
 def is_dead(path: str, timeout_s: float = 5.0) -> bool:
     """Tell whether nobody serves the mount at `path` any more; False if it can't be told."""
     try:
         probe(path, timeout_s)
     except OSError as exc:  # TimeoutError too, without a number
-        return exc.errno == errno.ENOTCONN
+        return means_dead(exc)
     return False
