@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import logging
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +32,7 @@ from empiarfs.archive.environment import origin_from, proxies_for, tls_context
 from empiarfs.archive.health import Health
 from empiarfs.archive.later import Later
 from empiarfs.archive.lines import Lines
+from empiarfs.archive.pages import PageReader
 from empiarfs.archive.rate import RateLimit
 from empiarfs.archive.session import Exchange, Network
 from empiarfs.archive.sizes import SizeAsker
@@ -40,13 +40,12 @@ from empiarfs.archive.sockets import Resolver
 from empiarfs.archive.wire import Wire, never
 from empiarfs.core.files import FileVersion, RemoteFile
 from empiarfs.core.latency import LatencyView
-from empiarfs.core.listing import Listing, ListingItem, ListingParser
+from empiarfs.core.listing import Listing, ListingItem
 from empiarfs.core.paths import url_path
 from empiarfs.core.ranges import ByteRange
 from empiarfs.core.reachability import State
 from empiarfs.core.responses import (
     Head,
-    check_listing_answer,
     check_range_answer,
     head_from,
     head_from_first_byte,
@@ -54,10 +53,8 @@ from empiarfs.core.responses import (
 )
 from empiarfs.errors import (
     ArchiveError,
-    BadResponseError,
     GaveUpError,
     StalledError,
-    UnavailableError,
 )
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
@@ -70,9 +67,7 @@ DEFAULT_ARCHIVE_URL = "https://ftp.ebi.ac.uk/empiar/world_availability/"
 USER_AGENT = f"empiarfs/{__version__} (+https://pypi.org/project/empiarfs/)"
 
 _LISTING_FIRST_BYTE_S = (12.0, 30.0, 60.0)
-_MAX_REDIRECTS = 2
-_SLICE = 64 * 1024
-_MAX_PACKED = 256 * 1024 * 1024
+_PACED = 64 * 1024
 _IDENTITY = {"Accept-Encoding": "identity"}
 
 
@@ -119,7 +114,7 @@ class ArchiveClient:
         self._health = Health(highest_first_byte_s=config.first_byte_s)
         self._counters = counters
         self._base_url = origin.base_url
-        self._limit = None if config.limit_rate is None else RateLimit(config.limit_rate)
+        self._is_paced = config.limit_rate is not None
         network = Network(
             origin=origin,
             proxies=proxies_for(origin.base_url),
@@ -136,8 +131,10 @@ class ArchiveClient:
             Lines(self._budget, later),
             self._health,
             counters,
+            limit=RateLimit(config.limit_rate) if config.limit_rate is not None else None,
             min_rate=config.min_rate,
         )
+        self._pages = PageReader(self._wire)
         self._sizes = SizeAsker(self._wire, self._single_head)
 
     @property
@@ -242,7 +239,7 @@ class ArchiveClient:
         def ask(attempt: int) -> Listing:
             limit_s = _LISTING_FIRST_BYTE_S[min(attempt, len(_LISTING_FIRST_BYTE_S)) - 1]
             with self._wire.accounted():
-                return self._ask_listing(url, patience, limit_s)
+                return self._pages.read(url, patience, limit_s)
 
         found = self._wire.repeated(ask, patience)
         if found.refused_count:
@@ -297,53 +294,12 @@ class ArchiveClient:
             raise ValueError(f"{left} bytes of memory too few")
 
     def _fill(self, answer: Exchange, buffer: memoryview, check: Callable[[], None]) -> None:
-        step = len(buffer) if self._limit is None else _SLICE
+        # With a limit of the rate, bytes are received at the pace at which they are paid.
+        step = _PACED if self._is_paced else len(buffer)
         for start in range(0, len(buffer), step or 1):
             part = buffer[start : start + step]
             answer.fill(part)
-            self._counters.add("network_bytes", len(part))
-            self._slow_down(len(part), check)
-
-    def _slow_down(self, count: int, check: Callable[[], None]) -> None:
-        if self._limit is None:
-            return
-        until_s = time.monotonic() + self._limit.spend_s(count)
-        while (left_s := until_s - time.monotonic()) > 0:
-            check()
-            time.sleep(min(left_s, 0.05))
-
-    def _ask_listing(self, url: str, patience: Patience, limit_s: float) -> Listing:
-        for _ in range(_MAX_REDIRECTS + 1):
-            watch = self._wire.watch(url, patience, limit_s)
-            self._counters.add("listing_requests")
-            headers = {"Accept-Encoding": "gzip"}
-            with self._wire.exchange("GET", url, headers, watch, urgent=True) as answer:
-                if answer.status == 200:
-                    check_listing_answer(200, answer.headers, url=url, now_s=time.time())
-                    return self._receive_listing(answer, url, watch.check)
-                answer.drain()
-            target = check_listing_answer(
-                answer.status, answer.headers, url=url, now_s=time.time()
-            )
-            assert target is not None
-            url = target
-        raise BadResponseError("redirected more than twice", url=url)
-
-    def _receive_listing(self, answer: Exchange, url: str, check: Callable[[], None]) -> Listing:
-        parser = ListingParser(url)
-        packed = answer.headers.get("Content-Encoding", "").strip().lower().endswith("gzip")
-        unpacker = _Unpacker(parser.feed, url) if packed else None
-        buffer = memoryview(bytearray(_SLICE))
-        while count := answer.receive(buffer):
-            self._counters.add("network_bytes", count)
-            self._slow_down(count, check)
-            if unpacker is None:
-                parser.feed(buffer[:count])
-            else:
-                unpacker.feed(buffer[:count])
-        if unpacker is not None:
-            unpacker.finish()
-        return parser.finish()
+            self._wire.pay(len(part), check)
 
     def _single_head(self, path: str, patience: Patience, urgent: bool) -> Head:
         url = self._base_url + url_path(path)
@@ -373,39 +329,3 @@ class ArchiveClient:
         with self._wire.exchange(method, url, headers, watch, urgent=urgent) as answer:
             answer.drain()
         return answer
-
-
-class _Unpacker:
-    """Unpacks gzip in slices, so that neither time nor memory depends on what is sent."""
-
-    def __init__(self, feed: Callable[[bytes], None], url: str) -> None:
-        self._feed = feed
-        self._url = url
-        self._packed = 0
-        self._gzip = zlib.decompressobj(wbits=31)
-
-    def feed(self, data: memoryview) -> None:
-        self._packed += len(data)
-        if self._packed > _MAX_PACKED or self._gzip.eof:
-            raise BadResponseError("the packed listing doesn't end", url=self._url)
-        pending: bytes | memoryview = data
-        while True:
-            plain = self._unpack(pending)
-            if plain:
-                self._feed(plain)
-            pending = self._gzip.unconsumed_tail
-            # A full slice may leave more inside although all input was taken.
-            if not pending and len(plain) < _SLICE:
-                break
-        if self._gzip.unused_data:
-            raise BadResponseError("bytes behind the packed listing", url=self._url)
-
-    def _unpack(self, data: bytes | memoryview) -> bytes:
-        try:
-            return self._gzip.decompress(data, _SLICE)
-        except zlib.error as exc:
-            raise BadResponseError(f"the listing can't be unpacked: {exc}", url=self._url) from exc
-
-    def finish(self) -> None:
-        if not self._gzip.eof:
-            raise UnavailableError("the packed listing ends early", url=self._url)

@@ -1,13 +1,8 @@
 """A line that carries requests of the requests library.
 
-requests and urllib3 open connections when they see fit and keep them where nobody counts
-them. Here they get one Session with a pool of one for each line, open connections only
-through our own sockets (counted, watched, resolved aside), never follow a redirect, repeat
-nothing, and keep no cookies.
-
-What comes back is an `Exchange`: status and headers, and a body that is received straight
-into the caller's memory. `http.client` frames it (Content-Length or chunks) and reads into
-a given buffer without a copy; urllib3's own `readinto` copies, and may decode.
+One Session for each line, which follows no redirect, repeats nothing, keeps no cookies and
+looks at no environment. What comes back is an `Exchange`: status and headers, and a body
+that is received straight into the caller's memory.
 
 Errors of requests, urllib3, http.client and ssl end here.
 """
@@ -16,27 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
 
 import requests
-import requests.adapters
-import urllib3.connection
-import urllib3.connectionpool
-import urllib3.exceptions
 
 from empiarfs.archive.connections import ConnectionBudget
 from empiarfs.archive.environment import Origin
 from empiarfs.archive.lines import Line
 from empiarfs.archive.sockets import AnySocket, Breaker, Resolver, WatchedSocket, open_socket
+from empiarfs.archive.translate import reason_of, translated
+from empiarfs.archive.transport import Adapter, Answer
 from empiarfs.archive.watch import TICK_S, Watch
 from empiarfs.errors import (
-    ArchiveError,
     BadResponseError,
     EmpiarFSError,
     StalledError,
@@ -79,48 +68,6 @@ class Network:
         )
 
 
-class _Reader(io.BufferedReader):
-    """Notes at its end whether more had been received than belonged to the answer."""
-
-    left_over = False
-
-    def close(self) -> None:
-        raw = self.raw
-        if not self.closed and isinstance(raw, _LastDrops):
-            raw.is_over = True
-            # Nothing is received any more, so this is what the buffer still holds.
-            self.left_over = bool(self.peek())
-        super().close()
-
-
-class _LastDrops(io.RawIOBase):
-    """The receiving side of a socket, which can be told to receive no more."""
-
-    def __init__(self, raw: io.RawIOBase) -> None:
-        self._raw = raw
-        self.is_over = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        return 0 if self.is_over else self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Answer(http.client.HTTPResponse):
-    """An answer whose framing is checked for bytes behind its end."""
-
-    def __init__(self, sock: AnySocket, debuglevel: int = 0, **options: Any) -> None:
-        super().__init__(sock, debuglevel, **options)
-        # Nothing has been received yet, so what http.client opened can be wrapped anew.
-        self.reader = _Reader(_LastDrops(self.fp.detach()))
-        self.fp = self.reader
-
-
 class SessionLine(Line):
     """A line with a requests.Session of its own; see `Line` for who may use it."""
 
@@ -132,15 +79,15 @@ class SessionLine(Line):
         self._session.headers.clear()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.adapters.clear()
-        self._session.mount(network.origin.base_url.split("//")[0], _Adapter(self))
+        self._session.mount(network.origin.base_url.split("//")[0], Adapter(self))
         self.watch: Watch | None = None
-        self.answer: _Answer | None = None
+        self.answer: Answer | None = None
         self._was_connected = False
 
     @property
-    def network(self) -> Network:
-        """What the line shares with the others."""
-        return self._network
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context of all connections."""
+        return self._network.context
 
     @contextlib.contextmanager
     def exchange(
@@ -165,6 +112,7 @@ class SessionLine(Line):
             if not dead or isinstance(exc, StalledError):
                 raise
             self.hang_up(reset=True)
+            self.answer = None
             response = self._send(method, url, headers, watch)
         assert self.answer is not None
         exchange = Exchange(response, self.answer, watch)
@@ -176,6 +124,8 @@ class SessionLine(Line):
                 # Before the libraries close it in their way, which is without a reset.
                 super().hang_up(reset=True)
             response.close()
+            # An idle line holds on to nothing of its last caller.
+            self.watch = self.answer = None
 
     def hang_up(self, *, reset: bool) -> None:
         """See `Line.hang_up`."""
@@ -228,8 +178,8 @@ class SessionLine(Line):
             # A line that was ended looks broken: the reason comes first.
             watch.check()
             if not self._was_connected:
-                raise UnreachableError(f"no connection: {_reason(exc)}", url=watch.url) from exc
-            raise _translated(exc, watch.url) from exc
+                raise UnreachableError(f"no connection: {reason_of(exc)}", url=watch.url) from exc
+            raise translated(exc, watch.url) from exc
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         origin = self._network.origin
@@ -260,7 +210,7 @@ class Exchange:
         left: Bytes of the body still to come, or None if only its end will tell.
     """
 
-    def __init__(self, response: requests.Response, answer: _Answer, watch: Watch) -> None:
+    def __init__(self, response: requests.Response, answer: Answer, watch: Watch) -> None:
         self.response = response
         self.answer = answer
         self.status = response.status_code
@@ -318,116 +268,4 @@ class Exchange:
         try:
             return self.answer.readinto(buffer)
         except (OSError, http.client.HTTPException) as exc:
-            raise _translated(exc, self._watch.url) from exc
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Gives requests a pool of one, whose connections are our line's."""
-
-    def __init__(self, line: SessionLine) -> None:
-        self._line = line
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the pools ours; they share one TLS context."""
-        context = self._line.network.context
-        super().init_poolmanager(*args, ssl_context=context, **options)
-        self._take_over(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Make the pools behind a proxy ours."""
-        options["ssl_context"] = self._line.network.context
-        manager = super().proxy_manager_for(proxy, **options)
-        self._take_over(manager)
-        return manager
-
-    def cert_verify(self, conn: Any, *_: Any) -> None:
-        """Always verify; the context knows the authorities."""
-        # The inherited one would load the bundle of authorities anew for each connection.
-        conn.cert_reqs = "CERT_REQUIRED"
-
-    def _take_over(self, manager: Any) -> None:
-        manager.pool_classes_by_scheme = {
-            "http": partial(_HttpPool, line=self._line),
-            "https": partial(_HttpsPool, line=self._line),
-        }
-
-
-class _HttpPool(urllib3.connectionpool.HTTPConnectionPool):
-    def __init__(self, *args: Any, line: SessionLine, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.ConnectionCls = partial(_HttpConnection, line=line)  # type: ignore[assignment]
-
-
-class _HttpsPool(urllib3.connectionpool.HTTPSConnectionPool):
-    def __init__(self, *args: Any, line: SessionLine, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.ConnectionCls = partial(_HttpsConnection, line=line)  # type: ignore[assignment]
-
-
-def _answer_of(line: SessionLine, *args: Any, **options: Any) -> _Answer:
-    line.answer = _Answer(*args, **options)
-    return line.answer
-
-
-class _HttpConnection(urllib3.connection.HTTPConnection):
-    def __init__(self, *args: Any, line: SessionLine, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._line = line
-        self.response_class = partial(_answer_of, line)  # type: ignore[assignment]
-
-    def _new_conn(self) -> WatchedSocket:
-        return self._line.connect(self.host, self.port)
-
-    def connect(self) -> None:
-        super().connect()
-        self._line.connected(cast(AnySocket, self.sock))
-
-
-class _HttpsConnection(urllib3.connection.HTTPSConnection):
-    def __init__(self, *args: Any, line: SessionLine, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._line = line
-        self.response_class = partial(_answer_of, line)  # type: ignore[assignment]
-
-    def _new_conn(self) -> WatchedSocket:
-        return self._line.connect(self.host, self.port)
-
-    def connect(self) -> None:
-        super().connect()
-        self._line.connected(cast(AnySocket, self.sock))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    waiting: list[BaseException] = [error]
-    while waiting:
-        each = waiting.pop(0)
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        reason = getattr(each, "reason", None)
-        inner = (*each.args, reason, each.__cause__, each.__context__)
-        waiting += [item for item in inner if isinstance(item, BaseException)]
-
-
-def _translated(error: Exception, url: str) -> ArchiveError:
-    """Return our error for one of requests, urllib3, http.client, ssl or the socket."""
-    causes = list(_causes(error))
-    broken = (http.client.RemoteDisconnected, http.client.IncompleteRead)
-    garbage = (http.client.HTTPException, urllib3.exceptions.InvalidHeader, UnicodeError)
-    if any(isinstance(each, broken) for each in causes):
-        return UnavailableError(f"the connection was lost: {_reason(error)}", url=url)
-    if any(isinstance(each, garbage) for each in causes):
-        return BadResponseError(f"the answer isn't valid HTTP: {_reason(error)}", url=url)
-    if any(isinstance(each, TimeoutError) for each in causes):
-        return StalledError(f"the connection doesn't move: {_reason(error)}", url=url)
-    return UnavailableError(f"the connection was lost: {_reason(error)}", url=url)
-
-
-def _reason(error: BaseException) -> str:
-    # The innermost message: the outer ones are Python objects turned into text.
-    inner = list(_causes(error))[-1]
-    text = str(inner) or type(inner).__name__
-    return text[:200]
+            raise translated(exc, self._watch.url) from exc

@@ -19,6 +19,7 @@ from typing import TypeVar
 from empiarfs.archive.connections import ConnectionBudget
 from empiarfs.archive.health import Health
 from empiarfs.archive.lines import Line, Lines
+from empiarfs.archive.rate import RateLimit
 from empiarfs.archive.session import Exchange, Network, SessionLine
 from empiarfs.archive.watch import Watch
 from empiarfs.core.retry import RetryPolicy
@@ -57,6 +58,7 @@ class Wire:
         lines: All lines of the process.
         health: Where the outcome is noted.
         counters: Likewise, for `status`.
+        limit: How many bytes a second the process may receive; None for no limit.
         min_rate: Bytes per second below which a body counts as stalled.
     """
 
@@ -68,6 +70,7 @@ class Wire:
         health: Health,
         counters: Counters,
         *,
+        limit: RateLimit | None,
         min_rate: int,
     ) -> None:
         self.network = network
@@ -75,6 +78,7 @@ class Wire:
         self.health = health
         self.counters = counters
         self._lines = lines
+        self._limit = limit
         self._min_rate = min_rate
         self._policy = RetryPolicy()
         self._closed = threading.Event()
@@ -166,6 +170,21 @@ class Wire:
         except (InterruptedCallError, GaveUpError):
             self.health.cancelled()
             raise
+
+    def pay(self, count: int, check: Callable[[], None]) -> None:
+        """Account for `count` bytes of a body, and wait as long as the limit asks for.
+
+        Args:
+            count: Bytes just received.
+            check: Ends the wait by raising.
+        """
+        self.counters.add("network_bytes", count)
+        if self._limit is None:
+            return
+        until_s = time.monotonic() + self._limit.spend_s(count)
+        while (left_s := until_s - time.monotonic()) > 0:
+            check()
+            time.sleep(min(left_s, 0.05))
 
     def repeated(self, ask: Callable[[int], T], patience: Patience) -> T:
         """Return what `ask` does, called with 1, 2, 3 … until it works or can't.
