@@ -605,19 +605,3 @@ def test_root_lets_others_in_where_that_is_wanted(box: Sandbox) -> None:
     box.mount("-o", "allow_other")
 
     assert run_as(NOBODY, ["stat", box.point]).returncode == 0
-
-
-def test_help_of_the_command_needs_none_of_the_parts() -> None:
-    code = (
-        "import sys\n"
-        "from empiarfs.cli.failures import run_command\n"
-        "from empiarfs.cli.group import commands\n"
-        "assert run_command(commands, sys.argv[1:]) == 0\n"
-        "slow = {'requests', 'diskcache', 'mfusepy', 'rich', 'sqlite3', 'numpy'}\n"
-        "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
-    )
-    for words in (["--help"], ["--version"], ["mount", "--help"], ["status", "--help"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, timeout=60
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
