@@ -88,7 +88,7 @@ class Fetcher:
         self._store = store
         self._counters = counters
         self._config = config or FetcherConfig()
-        self._pending = WriteBehind(store, limit=self._config.pending)
+        self._pending = WriteBehind(store, limit=self._config.pending, counters=counters)
         limit = self._config.max_connections
         self._queue = SpanQueue(max(1, limit - self._config.reserved_connections))
         self._flights = Flights(self._config.memory)
