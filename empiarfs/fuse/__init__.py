@@ -1,8 +1,14 @@
 """The border to the kernel: what FUSE asks, answered by the file system.
 
-`adapter` turns requests into calls, `errnos` errors into errno values; `callers` knows who
-asks and whether they still wait, `invalidation` tells the kernel what has changed; `session`
-mounts. `library` picks libfuse, and is the only module to import mfusepy.
+    adapter.py         requests become calls of `files.Files`
+    answers.py         whatever happens in a handler, it ends in a result or an errno
+    errnos.py          which errno for which error
+    stat_structure.py  attributes become a `stat`
+    handles.py         what is open
+    callers.py         who asks, and whether they still wait
+    invalidation.py    tells the kernel what has changed
+    session.py         mounts
+    library.py         picks libfuse; the only module to import mfusepy
 
 Importing this package loads libfuse, and raises OSError where there is none.
 """

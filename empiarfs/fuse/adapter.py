@@ -15,44 +15,38 @@ Locks are left undefined, so that the kernel keeps them; so are extended attribu
 they were asked for: answering ENOSYS once makes the kernel stop asking, anything else costs
 two requests or three for each file of an `ls -l`.
 
-Threading: handlers run in libfuse's threads, several at once. `_files_lock` guards what is
-known of open files and directories, and is held for a dictionary access only.
+Threading: handlers run in libfuse's threads, several at once; what they share is in objects
+that have locks of their own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
-import functools
 import logging
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from empiarfs.errors import BadHandleError, EmpiarFSError, NoAttributeError, ReadOnlyError
 from empiarfs.fuse import library
+from empiarfs.fuse.answers import answers, refuses
 from empiarfs.fuse.callers import Caller, current_caller
-from empiarfs.fuse.errnos import ORDINARY, errno_for
+from empiarfs.fuse.errnos import errno_for
 from empiarfs.fuse.files import Files
+from empiarfs.fuse.handles import Handles, OpenDirectory, OpenFile
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.library import mfusepy
+from empiarfs.fuse.stat_structure import BLOCK_SIZE, StatMaker
 from empiarfs.patience import Patience
 
 if TYPE_CHECKING:
-    from empiarfs.vfs import Attributes
+    pass
 
 logger = logging.getLogger(__name__)
 
-# Writable to their owner, though nothing can be written: copies of files without that bit
-# can be neither edited nor removed by who made them. The mount's `ro` is what refuses.
-_FILE_PERMISSIONS = 0o666
-_DIRECTORY_PERMISSIONS = 0o777
-# Python's `open` and stdio buffer this much: with 1 MiB here, a header would cost 1 MiB.
-_BLOCK_SIZE = 4096
 # What libfuse itself says where it doesn't know; 0 would make readdir skip the item.
 _UNKNOWN_INODE = 0xFFFFFFFF
 # How long an `open` waits for the kernel to drop the old version's pages.
@@ -93,59 +87,6 @@ class FileInfo(Protocol):
     direct_io: int
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenFile:
-    path: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenDirectory:
-    path: str
-    inode: int
-    parent_inode: int
-
-
-_Operation = TypeVar("_Operation", bound=Callable[..., Any])
-
-
-def _answers(operation: _Operation) -> _Operation:
-    """Make a handler answer with a result or an errno, whatever happens in it."""
-
-    @functools.wraps(operation)
-    def answer(self: FuseAdapter, path: str | None, *args: Any) -> Any:
-        try:
-            return operation(self, path, *args)
-        except mfusepy.FuseOSError:
-            raise
-        except EmpiarFSError as exc:
-            number = self.number_for(exc)
-            level = logging.DEBUG if number in ORDINARY else logging.WARNING
-            name = path if path is not None else self.path_for(*args)
-            logger.log(level, "%s %r: %s", operation.__name__, name, exc)
-        except Exception:
-            number = errno.EIO
-            logger.exception("%s %r failed", operation.__name__, path)
-        except BaseException as exc:
-            # Such as SystemExit from a library: the mount must outlive it.
-            number = errno.EIO
-            logger.critical("%s %r met %r", operation.__name__, path, exc, exc_info=True)
-        raise mfusepy.FuseOSError(number)
-
-    return cast(_Operation, answer)
-
-
-def _refuses(name: str) -> Callable[..., int]:
-    """Return a handler for `name` that refuses to write."""
-
-    def refuse(self: FuseAdapter, path: str | None, *args: Any) -> int:
-        raise ReadOnlyError("the archive can't be written")
-
-    refuse.__name__ = name
-    refuse.__doc__ = f"Refuse `{name}`."
-    return _answers(refuse)
-
-
 class FuseAdapter(mfusepy.Operations):
     """Serves one mount. Every handler delegates to the file system or refuses.
 
@@ -179,14 +120,9 @@ class FuseAdapter(mfusepy.Operations):
         self._invalidator = invalidator
         self._caller = caller
         self._ending = threading.Event()
-        self._files_lock = threading.Lock()
-        self._open_files: dict[int, _OpenFile] = {}  # guarded by _files_lock
-        self._open_directories: dict[int, _OpenDirectory] = {}  # guarded by _files_lock
+        self._handles = Handles()
         self._opening = threading.local()
-        self._file_mode = stat.S_IFREG | _FILE_PERMISSIONS & ~config.umask
-        self._directory_mode = stat.S_IFDIR | _DIRECTORY_PERMISSIONS & ~config.umask
-        self._file_stat = self._stat_template(self._file_mode, links=1)
-        self._directory_stat = self._stat_template(self._directory_mode, links=2)
+        self._stats = StatMaker(config.uid, config.gid, config.umask)
         if invalidator is not None:
             files.when_changed(self._file_changed)
 
@@ -236,23 +172,12 @@ class FuseAdapter(mfusepy.Operations):
 
     def path_for(self, *args: Any) -> str | None:
         """Return the path of the handle among a handler's arguments, for a message."""
-        for handle in (getattr(arg, "fh", arg) for arg in reversed(args)):
-            with contextlib.suppress(TypeError), self._files_lock:
-                opened = self._open_files.get(handle) or self._open_directories.get(handle)
-                if opened is not None:
-                    return opened.path
-        return None
+        paths = (self._handles.path(getattr(arg, "fh", arg)) for arg in reversed(args))
+        return next((path for path in paths if path is not None), None)
 
     def _patience(self, seconds: float | None = None) -> Patience:
         caller = self._caller(self._ending.is_set)
         return Patience(self._config.lookup_s if seconds is None else seconds, caller.has_left)
-
-    def _opened(self, handle: int) -> _OpenFile:
-        with self._files_lock:
-            opened = self._open_files.get(handle)
-        if opened is None:
-            raise BadHandleError(f"file handle {handle} is not open")
-        return opened
 
     def _file_changed(self, path: str) -> None:
         # A read may hold the very pages that the kernel waits for before it forgets them,
@@ -263,65 +188,41 @@ class FuseAdapter(mfusepy.Operations):
 
     # -- attributes ------------------------------------------------------------------------
 
-    def _stat_template(self, mode: int, links: int) -> Any:
-        filled = mfusepy.c_stat()
-        filled.st_mode = mode
-        filled.st_nlink = links
-        filled.st_uid = self._config.uid
-        filled.st_gid = self._config.gid
-        filled.st_blksize = _BLOCK_SIZE
-        return filled
-
-    def _stat(self, attributes: Attributes) -> Any:
-        template = self._directory_stat if attributes.is_directory else self._file_stat
-        filled = mfusepy.c_stat.from_buffer_copy(template)
-        filled.st_ino = attributes.inode
-        filled.st_size = attributes.size
-        # With 0 `tar --sparse` would store zeros, and `cp` would look for holes.
-        filled.st_blocks = -(-attributes.size // 512)
-        seconds, nanoseconds = divmod(attributes.mtime_ns, 1_000_000_000)
-        for time in (filled.st_mtimespec, filled.st_ctimespec, filled.st_atimespec):
-            time.tv_sec = seconds
-            time.tv_nsec = nanoseconds
-        return filled
-
-    @_answers
+    @answers
     def getattr(self, path: str | None, info: FileInfo | None = None) -> Any:
         """Return libfuse's `stat` of a path, or of an open file."""
         # Of an open file too, what its path shows now: the kernel keeps the answer for all
         # who have the file open, and an old handle's would give a new one a wrong size.
-        inner = self._opened(info.fh).path if path is None and info is not None else _inner(path)
-        return self._stat(self._files.attributes(inner, self._patience()))
+        inner = (
+            self._handles.file(info.fh).path if path is None and info is not None else _inner(path)
+        )
+        return self._stats.stat_of(self._files.attributes(inner, self._patience()))
 
-    @_answers
+    @answers
     def statfs(self, path: str) -> dict[str, int]:
         """Return what `df` shows, which is the cache."""
         space = self._files.space()
         return {
-            "f_bsize": _BLOCK_SIZE,
-            "f_frsize": _BLOCK_SIZE,
-            "f_blocks": space.total // _BLOCK_SIZE,
-            "f_bfree": space.free // _BLOCK_SIZE,
-            "f_bavail": space.free // _BLOCK_SIZE,
+            "f_bsize": BLOCK_SIZE,
+            "f_frsize": BLOCK_SIZE,
+            "f_blocks": space.total // BLOCK_SIZE,
+            "f_bfree": space.free // BLOCK_SIZE,
+            "f_bavail": space.free // BLOCK_SIZE,
             "f_files": space.files,
             "f_namemax": 255,
         }
 
     # -- directories -----------------------------------------------------------------------
 
-    @_answers
+    @answers
     def opendir(self, path: str) -> int:
         """Open a directory."""
         inner = _inner(path)
         patience = self._patience()
         handle = self._files.open_directory(inner, patience)
-        opened = _OpenDirectory(
-            inner,
-            self._inode(inner, patience),
-            self._inode(inner.rpartition("/")[0], patience),
-        )
-        with self._files_lock:
-            self._open_directories[handle] = opened
+        parent = inner.rpartition("/")[0]
+        inodes = (self._inode(path, patience) for path in (inner, parent))
+        self._handles.add(handle, OpenDirectory(inner, *inodes))
         return handle
 
     def _inode(self, path: str, patience: Patience) -> int:
@@ -331,15 +232,12 @@ class FuseAdapter(mfusepy.Operations):
         except EmpiarFSError:
             return _UNKNOWN_INODE
 
-    @_answers
+    @answers
     def readdir_with_offset(
         self, path: str | None, offset: int, handle: int
     ) -> Iterator[tuple[str, dict[str, int], int]]:
         """Return the items of an open directory from number `offset` on."""
-        with self._files_lock:
-            opened = self._open_directories.get(handle)
-        if opened is None:
-            raise BadHandleError(f"directory handle {handle} is not open")
+        opened = self._handles.directory(handle)
         items = self._files.directory_items(handle)
 
         def rest() -> Iterator[tuple[str, dict[str, int], int]]:
@@ -347,25 +245,28 @@ class FuseAdapter(mfusepy.Operations):
             dots = ((".", opened.inode), ("..", opened.parent_inode))
             for number in range(offset, 2):
                 name, inode = dots[number]
-                yield name, {"st_mode": self._directory_mode, "st_ino": inode}, number + 1
+                yield (
+                    name,
+                    {"st_mode": self._stats.mode(is_directory=True), "st_ino": inode},
+                    number + 1,
+                )
             for number in range(max(0, offset - 2), len(items)):
                 item = items[number]
-                mode = self._directory_mode if item.is_directory else self._file_mode
+                mode = self._stats.mode(is_directory=item.is_directory)
                 yield item.name, {"st_mode": mode, "st_ino": item.inode}, number + 3
 
         return rest()
 
-    @_answers
+    @answers
     def releasedir(self, path: str | None, handle: int) -> int:
         """Close a directory."""
-        with self._files_lock:
-            self._open_directories.pop(handle, None)
+        self._handles.remove(handle)
         self._files.close_directory(handle)
         return 0
 
     # -- files -----------------------------------------------------------------------------
 
-    @_answers
+    @answers
     def open(self, path: str, info: FileInfo) -> int:
         """Open a file for reading."""
         if info.flags & _WRITING:
@@ -380,17 +281,16 @@ class FuseAdapter(mfusepy.Operations):
         except BaseException:
             self._files.release(opened.handle)
             raise
-        with self._files_lock:
-            self._open_files[opened.handle] = _OpenFile(_inner(path), size)
+        self._handles.add(opened.handle, OpenFile(_inner(path), size))
         info.fh = opened.handle
         info.keep_cache = int(opened.keep_cache)
         info.direct_io = int(opened.direct_io)
         return 0
 
-    @_answers
+    @answers
     def read(self, path: str | None, size: int, offset: int, info: FileInfo) -> bytes:
         """Return exactly the bytes that the file has in `[offset, offset + size)`."""
-        opened = self._opened(info.fh)
+        opened = self._handles.file(info.fh)
         expected = max(0, min(size, opened.size - offset))
         data = self._files.read(info.fh, offset, size, self._patience(self._config.wait_s))
         if len(data) != expected:
@@ -404,43 +304,42 @@ class FuseAdapter(mfusepy.Operations):
             raise mfusepy.FuseOSError(errno.EIO)
         return data
 
-    @_answers
+    @answers
     def release(self, path: str | None, info: FileInfo) -> int:
         """Close a file."""
-        with self._files_lock:
-            self._open_files.pop(info.fh, None)
+        self._handles.remove(info.fh)
         self._files.release(info.fh)
         return 0
 
     # -- whatever would write --------------------------------------------------------------
 
-    chmod = _refuses("chmod")
-    chown = _refuses("chown")
-    create = _refuses("create")
-    fallocate = _refuses("fallocate")
-    link = _refuses("link")
-    mkdir = _refuses("mkdir")
-    mknod = _refuses("mknod")
-    removexattr = _refuses("removexattr")
-    rename = _refuses("rename")
-    rmdir = _refuses("rmdir")
-    setxattr = _refuses("setxattr")
-    symlink = _refuses("symlink")
-    truncate = _refuses("truncate")
-    unlink = _refuses("unlink")
-    utimens = _refuses("utimens")
-    write = _refuses("write")
+    chmod = refuses("chmod")
+    chown = refuses("chown")
+    create = refuses("create")
+    fallocate = refuses("fallocate")
+    link = refuses("link")
+    mkdir = refuses("mkdir")
+    mknod = refuses("mknod")
+    removexattr = refuses("removexattr")
+    rename = refuses("rename")
+    rmdir = refuses("rmdir")
+    setxattr = refuses("setxattr")
+    symlink = refuses("symlink")
+    truncate = refuses("truncate")
+    unlink = refuses("unlink")
+    utimens = refuses("utimens")
+    write = refuses("write")
 
 
 class XattrFuseAdapter(FuseAdapter):
     """The same, showing extended attributes (`-o xattr`)."""
 
-    @_answers
+    @answers
     def listxattr(self, path: str) -> tuple[str, ...]:
         """Return the names of the extended attributes."""
         return self._files.attribute_names(_inner(path))
 
-    @_answers
+    @answers
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         """Return the value of an extended attribute."""
         # The kernel asks for security.* and system.* on its own, for each file.
