@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from empiarfs import __version__
 from empiarfs.archive.connections import ConnectionBudget
 from empiarfs.archive.environment import origin_from, proxies_for, tls_context
-from empiarfs.archive.health import Health
+from empiarfs.archive.health import Health, boot_offset_s
 from empiarfs.archive.later import Later
 from empiarfs.archive.lines import Lines
 from empiarfs.archive.pages import PageReader
@@ -101,17 +101,28 @@ class ClientConfig:
 class ArchiveClient:
     """Asks one archive; safe to use from several threads.
 
+    Args:
+        config: How to talk to it.
+        counters: Counts what happens.
+        slept_s: Tells how long the machine has slept so far.
+
     Raises:
         ConfigError: The URL, a proxy or the certificates can't be used.
     """
 
-    def __init__(self, config: ClientConfig, counters: Counters) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        counters: Counters,
+        *,
+        slept_s: Callable[[], float] = boot_offset_s,
+    ) -> None:
         origin = origin_from(config.base_url)
         later = Later()
         self._budget = ConnectionBudget(
             config.max_connections, prefix=config.slot_prefix, later=later
         )
-        self._health = Health(highest_first_byte_s=config.first_byte_s)
+        self._health = Health(highest_first_byte_s=config.first_byte_s, offset=slept_s)
         self._counters = counters
         self._base_url = origin.base_url
         self._is_paced = config.limit_rate is not None

@@ -205,14 +205,16 @@ class ConnectionBudget:
         """How many threads of this process wait for a slot."""
         return len(self._urgent_queue) + len(self._queue)
 
-    def wait_to_connect(self, check: Callable[[], None] = _never) -> None:
+    def wait_to_connect(self, *, urgent: bool = True, check: Callable[[], None] = _never) -> None:
         """Wait until the machine may open one more connection.
 
         Args:
+            urgent: Whether somebody waits for it; two of the ten a second are kept for those.
             check: Called while waiting; ends the wait by raising.
         """
+        first = 0 if urgent else RESERVED_SLOTS
         while True:
-            for number in range(NEW_CONNECTIONS_PER_S):
+            for number in range(NEW_CONNECTIONS_PER_S - 1, first - 1, -1):
                 token = bind_name(f"{self._prefix}-new-{number:02}")
                 if token is not None:
                     self._later.after(1.0, token.close)

@@ -48,6 +48,7 @@ class Line:
 
     Attributes:
         slot: The right to have the connection.
+        urgent: Whether somebody waits for what it carries now.
         reused: Whether the connection has carried a request before.
         requests_left: How many more requests the archive takes on this connection, or None
             if it doesn't say.
@@ -57,6 +58,7 @@ class Line:
 
     def __init__(self) -> None:
         self.slot: Slot | None = None
+        self.urgent = True
         self.reused = False
         self.requests_left: int | None = None
         self.idle_s = IDLE_S
@@ -73,7 +75,9 @@ class Line:
         self.idle_s = IDLE_S
 
     def note_keep_alive(self, text: str) -> None:
-        """Take note of a Keep-Alive header, such as `timeout=5, max=87`."""
+        """Take note of an answer's Keep-Alive header, such as `timeout=5, max=87`, or ""."""
+        if self.requests_left:
+            self.requests_left -= 1
         for item in text.split(","):
             name, _, value = item.strip().partition("=")
             if value.isdecimal() and len(value) < 9:
@@ -154,6 +158,7 @@ class Lines:
             urgent: Whether somebody waits for the answer.
         """
         line = self._obtain(kind, kind_type, watch, urgent)
+        line.urgent = urgent
         number = next(self._numbers)
         with self._lock:
             self._loans[number] = _Loan(line, watch, urgent)

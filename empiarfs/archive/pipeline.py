@@ -114,7 +114,9 @@ class PipelineLine(Line):
 
     def _open(self, watch: Watch) -> None:
         origin = self._network.origin
-        connection: AnySocket = self._network.open(origin.host, origin.port, watch)
+        connection: AnySocket = self._network.open(
+            origin.host, origin.port, watch, urgent=self.urgent
+        )
         self.attach(connection, Breaker(connection))
         context = self._network.context
         if context is not None:
@@ -143,6 +145,8 @@ class PipelineLine(Line):
             f"User-Agent: {self._network.user_agent}",
             "Accept: */*",
             "Accept-Encoding: identity",
+            # HTTP/1.1 keeps connections anyway, but only who asks is told for how many more.
+            "Connection: keep-alive",
         ]
         if origin.authorization is not None:
             lines.append(f"Authorization: {origin.authorization}")

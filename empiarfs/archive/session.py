@@ -59,9 +59,9 @@ class Network:
     user_agent: str
     counters: Counters
 
-    def open(self, host: str, port: int, watch: Watch) -> WatchedSocket:
+    def open(self, host: str, port: int, watch: Watch, *, urgent: bool) -> WatchedSocket:
         """Return a new connected socket, as soon as the machine's pace allows one."""
-        self.budget.wait_to_connect(watch.check)
+        self.budget.wait_to_connect(urgent=urgent, check=watch.check)
         self.counters.add("connections_opened")
         return open_socket(
             self.resolver, host, port, timeout_s=self.connect_timeout_s, watch=watch
@@ -136,7 +136,7 @@ class SessionLine(Line):
         """Open the connection; called by urllib3 through `_new_conn`."""
         assert self.watch is not None
         super().hang_up(reset=True)
-        connection = self._network.open(host, port, self.watch)
+        connection = self._network.open(host, port, self.watch, urgent=self.urgent)
         connection.watch = self.watch
         # From here on the line can be ended from outside, also in the middle of TLS.
         self.attach(connection, Breaker(connection))
@@ -186,7 +186,8 @@ class SessionLine(Line):
         common = {"Host": origin.host_header, "User-Agent": self._network.user_agent}
         if origin.authorization is not None:
             common["Authorization"] = origin.authorization
-        return {**common, "Accept": "*/*", **headers}
+        # HTTP/1.1 keeps connections anyway, but only who asks is told for how long.
+        return {**common, "Accept": "*/*", "Connection": "keep-alive", **headers}
 
     def _finish(self, exchange: Exchange) -> None:
         self.reused = True

@@ -170,6 +170,7 @@ class SizeAsker:
                 # Fewer at once are dropped together; one alone is settled by its answer.
                 unsettled = 0 if sequence.settled else unsettled + 1
                 silent = 0 if sequence.answers else silent + 1
+                self._wire.counters.add("retries")
                 if silent:
                     self._after_silence(silent, exc, work, patience, urgent)
             work.tags_ignored = work.tags_ignored or sequence.is_bare
@@ -185,7 +186,6 @@ class SizeAsker:
         elif delay_s is None or attempt >= _MAX_SILENT:
             work.stop_pipelining()
         else:
-            self._wire.counters.add("retries")
             self._wire.pause(delay_s, patience, error)
 
     def _work_line(

@@ -15,13 +15,13 @@ import io
 import socket
 import ssl
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import requests.adapters
 import urllib3.connection
 import urllib3.connectionpool
 
-from empiarfs.archive.sockets import AnySocket
+from empiarfs.archive.sockets import AnySocket, WatchedSocket, WatchedTlsSocket
 
 
 class Plug(Protocol):
@@ -129,6 +129,13 @@ class _HttpsPool(urllib3.connectionpool.HTTPSConnectionPool):
         self.ConnectionCls = partial(_HttpsConnection, plug=plug)  # type: ignore[assignment]
 
 
+def _watched(connection: object) -> AnySocket:
+    # Another kind would wait for ever: better no connection than one without deadlines.
+    if not isinstance(connection, (WatchedSocket, WatchedTlsSocket)):
+        raise TypeError(f"urllib3 made a socket of its own: {type(connection).__name__}")
+    return connection
+
+
 def _answer_of(plug: Plug, *args: Any, **options: Any) -> Answer:
     answer = Answer(*args, **options)
     plug.answer = answer
@@ -146,7 +153,7 @@ class _HttpConnection(urllib3.connection.HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        self._plug.connected(cast(AnySocket, self.sock))
+        self._plug.connected(_watched(self.sock))
 
 
 class _HttpsConnection(urllib3.connection.HTTPSConnection):
@@ -160,4 +167,4 @@ class _HttpsConnection(urllib3.connection.HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        self._plug.connected(cast(AnySocket, self.sock))
+        self._plug.connected(_watched(self.sock))

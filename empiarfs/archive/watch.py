@@ -44,7 +44,8 @@ class Watch:
         first_byte_s: Seconds from the sending of the request to the end of the headers.
         min_rate: Bytes per second below which a body counts as stalled.
         cancelled: The caller's flag, asked at every receive and ten times a second.
-        received: Called with the number of bytes after each receive that brought some.
+        received: Called after each receive that brought something.
+        ticked: Called ten times a second while nothing comes.
 
     Attributes:
         received_bytes: Bytes received for this request, with headers.
@@ -59,7 +60,8 @@ class Watch:
         first_byte_s: float,
         min_rate: int = 1024,
         cancelled: Callable[[], bool] = _never,
-        received: Callable[[int], None] = lambda count: None,
+        received: Callable[[], None] = lambda: None,
+        ticked: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
         self.patience = patience
@@ -69,6 +71,7 @@ class Watch:
         self._min_rate = min_rate
         self._cancelled = cancelled
         self._received = received
+        self._ticked = ticked
         self._sent_s = time.monotonic()
         self.in_body = False
         self._waited_s = 0.0
@@ -120,7 +123,9 @@ class Watch:
         """
         if count:
             self.received_bytes += count
-            self._received(count)
+            self._received()
+        else:
+            self._ticked()
         # Before anything that was received is looked at: after a cancel it may be anything.
         self.check()
         if not self.in_body:

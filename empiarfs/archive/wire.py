@@ -93,7 +93,7 @@ class Wire:
         """Return a watch for one request."""
         noted_s = 0.0
 
-        def received(_: int) -> None:
+        def received() -> None:
             nonlocal noted_s
             now_s = time.monotonic()
             # One receive a second says all there is to say.
@@ -108,6 +108,7 @@ class Wire:
             min_rate=self._min_rate,
             cancelled=lambda: self._closed.is_set() or cancelled(),
             received=received,
+            ticked=self._drop_if_slept,
         )
 
     @contextmanager
@@ -122,9 +123,7 @@ class Wire:
         """
         if self._closed.is_set():
             raise InterruptedCallError("the archive client is closed")
-        if self.health.slept():
-            self.network.resolver.forget()
-            self._lines.end_all(StalledError("the machine slept", url=watch.url))
+        self._drop_if_slept()
         self.health.admit(watch.url)
         with self._lines.borrowed(kind, kind_type, watch, urgent=urgent) as line:
             self.health.request_began()
@@ -185,6 +184,12 @@ class Wire:
         while (left_s := until_s - time.monotonic()) > 0:
             check()
             time.sleep(min(left_s, 0.05))
+
+    def _drop_if_slept(self) -> None:
+        if self.health.slept():
+            self.network.resolver.forget()
+            url = self.network.origin.base_url
+            self._lines.end_all(StalledError("the machine slept meanwhile", url=url))
 
     def repeated(self, ask: Callable[[int], T], patience: Patience) -> T:
         """Return what `ask` does, called with 1, 2, 3 … until it works or can't.

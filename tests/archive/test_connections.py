@@ -296,12 +296,26 @@ def test_the_machine_opens_ten_connections_a_second(make_worker: MakeWorker) -> 
     workers = [make_worker() for _ in range(2)]
     began_s = time.monotonic()
     for _ in range(NEW_CONNECTIONS_PER_S // 2):
-        assert [worker.ask("connect") for worker in workers] == ["ok", "ok"]
+        assert [worker.ask("connect urgent") for worker in workers] == ["ok", "ok"]
     free_s = time.monotonic() - began_s
-    workers[0].ask("connect")
+    workers[0].ask("connect urgent")
 
     assert free_s < 0.9
     assert time.monotonic() - began_s > 0.95
+
+
+def test_two_connections_a_second_are_kept_for_urgent_requests(make_worker: MakeWorker) -> None:
+    worker, other = make_worker(), make_worker()
+    for _ in range(8):
+        assert worker.ask("connect foreseen") == "ok"
+    began_s = time.monotonic()
+    worker.tell("connect foreseen")
+    assert [other.ask("connect urgent") for _ in range(2)] == ["ok", "ok"]
+    urgent_s = time.monotonic() - began_s
+    assert worker.hear() == "ok"
+
+    assert urgent_s < 0.4
+    assert time.monotonic() - began_s > 0.6
 
 
 def test_a_name_is_free_when_its_socket_is_closed(prefix: str) -> None:

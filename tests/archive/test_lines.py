@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from empiarfs.archive.client import ArchiveClient
+from empiarfs.archive.client import ArchiveClient, ClientConfig
 from empiarfs.core.ranges import ByteRange
-from empiarfs.errors import EmpiarFSError, InterruptedCallError
+from empiarfs.errors import EmpiarFSError, InterruptedCallError, StalledError
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from tests.archive.conftest import MakeClient
@@ -154,6 +154,32 @@ def test_an_idle_connection_of_the_other_kind_gives_its_slot_up(
     assert server.peak_connections == 1
 
 
+def test_a_machine_that_slept_drops_its_connections_at_once(
+    server: BrokenServer, prefix: str, counters: Counters
+) -> None:
+    slept = [0.0]
+    config = ClientConfig(server.url, slot_prefix=prefix)
+    client = ArchiveClient(config, counters, slept_s=lambda: slept[0])
+    server.fault("f1", Fault.silence())
+    errors: list[type[BaseException]] = []
+
+    def run() -> None:
+        try:
+            read_file(client, 1)
+        except EmpiarFSError as exc:
+            errors.append(type(exc))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until(lambda: server.requests)
+    slept[0] = 3600.0
+    thread.join(3)
+
+    assert errors == [StalledError]
+    read_file(client, 1)
+    client.close()
+
+
 def test_a_closed_client_gives_back_slots_that_cool_down(
     server: BrokenServer, make_client: MakeClient
 ) -> None:
@@ -169,7 +195,7 @@ def test_a_closed_client_gives_back_slots_that_cool_down(
 
 _READER = """
     import sys, threading
-    from empiarfs.archive.client import ArchiveClient, ClientConfig
+    from empiarfs.archive.client import ArchiveClient, ClientConfig, ClientConfig
     from empiarfs.stats import Counters
     from tests.support.ranges import read, remote_file
     url, prefix, count = sys.argv[1:]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import select
 import socket
 import ssl
 import struct
@@ -350,7 +351,9 @@ class BrokenServer:
                 self._count += 1
                 number = self._count
                 self._connections[number] = connection
-                self._peak = max(self._peak, len(self._connections))
+                # What the client has closed is no connection, even if its thread is late.
+                live = [each for each in self._connections.values() if not _is_over(each)]
+                self._peak = max(self._peak, len(live))
             self._start(self._serve, connection, number)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
@@ -604,7 +607,9 @@ class _Conversation:
             headers["Content-Length"] = str(len(answer.body))
         if self._is_last or answer.ends:
             headers["Connection"] = "close"
-        elif self._server.keeps_alive_header:
+        elif self._server.keeps_alive_header and "keep-alive" in request.headers.get(
+            "connection", ""
+        ):
             headers["Connection"] = "Keep-Alive"
             headers["Keep-Alive"] = f"timeout={self._server.keep_alive_s:.0f}"
             if self._server.max_requests is not None:
@@ -636,6 +641,15 @@ class _Conversation:
     def _reset(self) -> bool:
         self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         return False
+
+
+def _is_over(connection: socket.socket) -> bool:
+    poll = select.poll()
+    try:
+        poll.register(connection, select.POLLRDHUP)
+    except ValueError:
+        return True
+    return bool(poll.poll(0))
 
 
 def _colon(line: str) -> tuple[str, str, str]:

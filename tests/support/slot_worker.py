@@ -10,7 +10,7 @@ Reads a command a line and answers each with a line:
     give-way                 "yes" or "no"
     refused                  "yes" or "no"
     slow SECONDS             "ok"
-    connect                  "ok" once a connection may be opened
+    connect urgent|foreseen  "ok" once a connection may be opened
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def answer(budget: ConnectionBudget, slots: list[Slot], command: str, *words: st
     elif command == "slow":
         budget.slow_down(float(words[0]))
     elif command == "connect":
-        budget.wait_to_connect()
+        budget.wait_to_connect(urgent=urgent)
     return "ok"
 
 
