@@ -240,7 +240,10 @@ class Lines:
         if error is not None or not line.is_clean or line.socket is None:
             stalled = isinstance(error, StalledError)
             self._discard(line, reset=True, after_s=_COOL_DOWN_S if stalled else 0.0)
-        elif line.requests_left == 0 or line.idle_s <= 0 or self._budget.should_give_way():
+        elif line.requests_left == 0:
+            self._discard(line, reset=False)
+            self._budget.note_ended()
+        elif line.idle_s <= 0 or self._budget.should_give_way():
             self._discard(line, reset=False)
         else:
             self._keep(line)

@@ -16,6 +16,7 @@ import pytest
 from empiarfs.archive.connections import (
     MAX_SLOTS,
     NEW_CONNECTIONS_PER_S,
+    RENEWALS_PER_S,
     RESERVED_SLOTS,
     ConnectionBudget,
     Slot,
@@ -316,6 +317,21 @@ def test_two_connections_a_second_are_kept_for_urgent_requests(make_worker: Make
 
     assert urgent_s < 0.4
     assert time.monotonic() - began_s > 0.6
+
+
+def test_connections_that_ended_in_order_are_replaced_sooner(make_worker: MakeWorker) -> None:
+    worker = make_worker()
+    began_s = time.monotonic()
+    for _ in range(2 * NEW_CONNECTIONS_PER_S):
+        assert worker.ask("ended") == "ok"
+        assert worker.ask("connect urgent") == "ok"
+    renewed_s = time.monotonic() - began_s
+    for _ in range(RENEWALS_PER_S):
+        worker.ask("ended")
+        worker.ask("connect urgent")
+
+    assert renewed_s < 0.9
+    assert time.monotonic() - began_s > 0.95
 
 
 def test_a_name_is_free_when_its_socket_is_closed(prefix: str) -> None:

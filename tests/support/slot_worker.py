@@ -11,6 +11,7 @@ Reads a command a line and answers each with a line:
     refused                  "yes" or "no"
     slow SECONDS             "ok"
     connect urgent|foreseen  "ok" once a connection may be opened
+    ended                    the archive ended a connection in order: "ok"
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def answer(budget: ConnectionBudget, slots: list[Slot], command: str, *words: st
         return "yes" if budget.refused else "no"
     elif command == "slow":
         budget.slow_down(float(words[0]))
+    elif command == "ended":
+        budget.note_ended()
     elif command == "connect":
         budget.wait_to_connect(urgent=urgent)
     return "ok"
