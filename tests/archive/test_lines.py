@@ -125,6 +125,7 @@ def test_an_urgent_request_takes_the_line_of_the_youngest_foreseen_one(
     server.fault(lambda request: request.path in ("f0", "f1", "f2"), Fault.silence(), times=3)
     readers, foreseen = Readers(), Readers()
     foreseen.start(client, 0, urgent=False)
+    wait_until(lambda: len(server.requests) == 1)
     for number in (1, 2):
         readers.start(client, number, urgent=True)
     wait_until(lambda: len(server.requests) == 3)
