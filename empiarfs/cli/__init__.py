@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from empiarfs.cli.failures import run_command
-from empiarfs.cli.group import commands
-
 # mount(8) looks for /sbin/mount.fuse.empiarfs, which may be a link to this program.
 _HELPER_PREFIX = "mount.fuse"
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -24,12 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The words after the program's name; by default, the process's.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if Path(sys.argv[0]).name.startswith(_HELPER_PREFIX):
-        words = _without_helper_flags(words)
-    elif not words:
-        words = ["--help"]
-    sys.exit(run_command(commands, words) if words else 0)
+    try:
+        # Here, so that Ctrl-C while Python reads modules shows no traceback either.
+        from empiarfs.cli.failures import run_command
+        from empiarfs.cli.group import commands
+
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        if Path(sys.argv[0]).name.startswith(_HELPER_PREFIX):
+            words = _without_helper_flags(words)
+        elif not words:
+            words = ["--help"]
+        status = run_command(commands, words) if words else 0
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    sys.exit(status)
 
 
 def _without_helper_flags(words: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ import click
 
 from empiarfs.errors import ConfigError, EmpiarFSError
 
-INTERRUPTED = 130
+_INTERRUPTED = 130
 
 
 def complain(message: str, hint: str | None = None) -> None:
@@ -47,7 +47,7 @@ def run_command(command: click.Command, words: Sequence[str]) -> int:
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("empiarfs: interrupted", err=True)
-        return INTERRUPTED
+        return _INTERRUPTED
     except click.UsageError as exc:
         complain(*_usage(exc))
         return 2

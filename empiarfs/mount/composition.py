@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,9 @@ from empiarfs.tree import Tree
 from empiarfs.vfs import FileSystem
 
 logger = logging.getLogger(__name__)
+
+# Who unmounts waits for this; what takes longer is worth a line.
+_SLOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,11 @@ class _Closable(Protocol):
 
 
 def _close(part: _Closable) -> None:
+    name, began_s = type(part).__name__, time.monotonic()
     try:
         part.close()
     except Exception:
-        logger.exception("closing %s failed", type(part).__name__)
+        logger.exception("closing %s failed", name)
+    took_s = time.monotonic() - began_s
+    if took_s > _SLOW_S:
+        logger.info("closing %s took %.1f s", name, took_s)

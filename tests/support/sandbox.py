@@ -110,7 +110,11 @@ class Sandbox:
 
     def wait_until_gone(self) -> None:
         """Wait until nothing is mounted and no daemon runs."""
-        wait_until(lambda: not self.is_mounted and not self.daemons())
+        try:
+            wait_until(lambda: not self.is_mounted and not self.daemons(), 20)
+        except AssertionError as exc:
+            left = f"mounted: {self.is_mounted}, processes: {self.daemons()}"
+            raise AssertionError(f"{left}\n{self.log}") from exc
 
     def clear(self) -> None:
         """Leave nothing of it behind."""
