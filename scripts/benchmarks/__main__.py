@@ -78,6 +78,7 @@ def main(
     _say("making what is served")
     with served(plan.scale) as archive:
         results = run(plan, archive, _say)
+    about["load after"] = report.load()
     missed = report.missed(plan, results)
     print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
     print(report.table(plan, results))

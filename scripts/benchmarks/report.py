@@ -23,15 +23,19 @@ _REACHED = {True: "reached", False: "MISSED", None: "?"}
 
 def machine() -> dict[str, str]:
     """Describe this machine, as far as it matters for figures."""
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "processor": f"{os.cpu_count()} × {_first_field('/proc/cpuinfo', 'model name')}",
         "memory": _first_field("/proc/meminfo", "MemTotal"),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "load before": load,
+        "load before": load(),
     }
+
+
+def load() -> str:
+    """Return how many processes wanted to run in the last 1, 5 and 15 minutes."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 def table(plan: Plan, results: Results) -> str:
