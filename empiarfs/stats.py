@@ -26,6 +26,7 @@ COUNTERS = (
     "network_bytes",  # body bytes received
     "stalls",  # requests dropped because no answer came in time
     "retries",
+    "hedges",  # ranges asked for a second time since the first byte was late
     "bad_responses",
     "refused_names",  # listing rows that were not followed
     # reads

@@ -165,6 +165,40 @@ def test_a_reader_gives_up_when_its_patience_is_over(make_rig: Callable[..., Rig
         rig.read(0, 100, seconds=0.3)
 
 
+def test_what_is_not_answered_is_asked_for_a_second_time(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.swallowed = 1
+
+    assert rig.read(0, 100) == CONTENT[:100]
+    assert rig.archive.ranges == [(PATH, 0, PIECE_SIZE)] * 2
+    assert rig.counters["hedges"] == 1
+    assert rig.counters["retries"] == 0
+
+
+def test_what_is_only_foreseen_is_not_asked_for_twice(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.swallowed = 1
+    rig.fetcher.prefetch(rig.file, ByteRange(0, PIECE_SIZE))
+    while not rig.archive.ranges:
+        pass
+    rig.read(BLOCK_SIZE, BLOCK_SIZE + 1)
+
+    assert rig.counters["hedges"] == 0
+    # Once somebody waits for it, it is.
+    assert rig.read(0, 100) == CONTENT[:100]
+    assert rig.counters["hedges"] == 1
+
+
+def test_a_dead_archive_is_not_asked_twice_for_everything(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.archive.swallowed = 1000
+    for block in range(3):
+        with pytest.raises(GaveUpError):
+            rig.read(block * BLOCK_SIZE, block * BLOCK_SIZE + 1, seconds=0.6)
+
+    assert rig.counters["hedges"] <= 4
+
+
 def test_what_failed_is_refused_at_once_and_healed_by_success(
     make_rig: Callable[..., Rig],
 ) -> None:

@@ -189,6 +189,7 @@ class ArchiveClient:
         urgent: bool,
         patience: Patience,
         cancelled: Callable[[], bool] = never,
+        sending: Callable[[], None] = lambda: None,
     ) -> None:
         """Receive the bytes `wanted` of `file` into `buffers`, with one request.
 
@@ -202,6 +203,8 @@ class ArchiveClient:
                 and gives way to what is, with InterruptedCallError.
             patience: Of the caller.
             cancelled: Asked at each receive and ten times a second; ends the request.
+            sending: Called when the request is about to be sent; again if the connection
+                had to be made first, or anew.
 
         Raises:
             FileChangedError: The archive holds another version now.
@@ -217,7 +220,7 @@ class ArchiveClient:
         url = self._base_url + url_path(file.path)
         headers = {**_IDENTITY, "Range": range_header(wanted)}
         limit_s = self._health.range_limit_s()
-        watch = self._wire.watch(url, patience, limit_s, cancelled)
+        watch = self._wire.watch(url, patience, limit_s, cancelled, sending)
         with self._wire.accounted():
             self._counters.add("range_requests")
             try:

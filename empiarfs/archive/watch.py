@@ -46,6 +46,8 @@ class Watch:
         cancelled: The caller's flag, asked at every receive and ten times a second.
         received: Called after each receive that brought something.
         ticked: Called ten times a second while nothing comes.
+        sending: Called when the request is about to be sent; again if the connection had
+            to be made first, or anew.
 
     Attributes:
         received_bytes: Bytes received for this request, with headers.
@@ -62,6 +64,7 @@ class Watch:
         cancelled: Callable[[], bool] = _never,
         received: Callable[[], None] = lambda: None,
         ticked: Callable[[], None] = lambda: None,
+        sending: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
         self.patience = patience
@@ -72,6 +75,7 @@ class Watch:
         self._cancelled = cancelled
         self._received = received
         self._ticked = ticked
+        self._sending = sending
         self._sent_s = time.monotonic()
         self.in_body = False
         self._waited_s = 0.0
@@ -81,6 +85,7 @@ class Watch:
     def sent(self) -> None:
         """Start the clock: the request is about to be sent."""
         self._sent_s = time.monotonic()
+        self._sending()
 
     def expect(self, first_byte_s: float) -> None:
         """Start the clock for the next of several answers, which may take so many seconds."""

@@ -89,6 +89,7 @@ class Wire:
         patience: Patience,
         first_byte_s: float,
         cancelled: Callable[[], bool] = never,
+        sending: Callable[[], None] = lambda: None,
     ) -> Watch:
         """Return a watch for one request."""
         noted_s = 0.0
@@ -106,6 +107,7 @@ class Wire:
             patience,
             first_byte_s=first_byte_s,
             min_rate=self._min_rate,
+            sending=sending,
             cancelled=lambda: self._closed.is_set() or cancelled(),
             received=received,
             ticked=self._drop_if_slept,

@@ -4,6 +4,9 @@ A span lives from the moment somebody wants its pieces until the last one has co
 failed for good. A GET that breaks off in between doesn't end it: what came is kept, and the
 next attempt asks for the rest.
 
+Two GETs may be sent for a span at a time, where the first one isn't answered: the one whose
+answer comes first *owns* the span and brings its pieces, the other is closed.
+
 Threading: safe from any thread; one condition for each span, so that a piece that comes
 wakes those who wait for this span and nobody else.
 """
@@ -57,6 +60,8 @@ class Span:
         self._last_failure: EmpiarFSError | None = None  # guarded by _condition
         self._waiters = 0  # guarded by _condition
         self._abandoned = False  # guarded by _condition
+        self._running = 0  # GETs under way; guarded by _condition
+        self._owner: object | None = None  # guarded by _condition
 
     @property
     def size(self) -> int:
@@ -67,6 +72,39 @@ class Span:
         """Return the pieces that have not come yet; they come in order."""
         with self._condition:
             return range(self._next, self.pieces.stop)
+
+    def begin(self) -> None:
+        """Say that a GET is under way for the span."""
+        with self._condition:
+            self._running += 1
+
+    def own(self, attempt: object) -> bool:
+        """Make the GET `attempt` the one that brings the pieces; False if another is."""
+        with self._condition:
+            if self._owner is None:
+                self._owner = attempt
+            return self._owner is attempt
+
+    def is_anothers(self, attempt: object) -> bool:
+        """Tell whether another GET than `attempt` brings the pieces."""
+        return self._owner is not None and self._owner is not attempt
+
+    def is_answered(self) -> bool:
+        """Tell whether a GET brings pieces now, or has brought them all."""
+        return self._owner is not None
+
+    def leave(self, attempt: object, *, failed: bool) -> bool:
+        """Say that the GET `attempt` is over; tell whether the span's fate is its to decide.
+
+        It is if the GET brought the pieces, or if it failed and no other is under way.
+        """
+        with self._condition:
+            self._running -= 1
+            if not failed:
+                return True
+            if self._owner is attempt:
+                self._owner = None
+            return self._running == 0 and self._owner is None
 
     def publish(self, piece: int, buffer: bytearray) -> None:
         """Hand out the next piece; `buffer` must not change any more."""

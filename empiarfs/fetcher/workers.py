@@ -1,5 +1,8 @@
 """The threads that fetch spans: one GET at a time each, asking again where that breaks off.
 
+A GET for what somebody waits for is sent a second time when its first byte is late
+(`hedges` says when); whichever is answered first brings the pieces.
+
 Threading: threads are started when there is work and end after a while without. Each runs
 one span at a time; what they share lies in the queue and in the table of flights.
 """
@@ -23,6 +26,7 @@ from empiarfs.errors import (
     OfflineError,
 )
 from empiarfs.fetcher.flights import Flights
+from empiarfs.fetcher.hedges import Hedges
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span
 from empiarfs.patience import Patience
@@ -41,6 +45,34 @@ _AFTER_GIVING_WAY_S = 0.05
 _FORESEEN_ATTEMPTS = 2
 # Spans below this many bytes say more about round trips than about speed.
 _SPEED_SAMPLE = 256 * 1024
+
+
+class _Attempt:
+    """One GET for a span.
+
+    Attributes:
+        span: What it is for.
+        missing: The pieces that it asks for.
+        began_s: When it was begun, by the monotonic clock.
+        sent_s: When it was sent; a wait for a connection doesn't count.
+        is_hedged: Whether a second GET was sent because this one isn't answered.
+    """
+
+    def __init__(self, span: Span, *, is_hedge: bool = False) -> None:
+        span.begin()
+        self.span = span
+        self.missing = span.missing()
+        self.began_s = time.monotonic()
+        self.sent_s: float = float("inf")
+        self.is_hedged = is_hedge
+
+    def sending(self) -> None:
+        """Note that the request is on its way."""
+        self.sent_s = time.monotonic()
+
+    def may_be_hedged(self) -> bool:
+        """Tell whether somebody waits, and no second GET was sent yet."""
+        return not self.is_hedged and self.span.urgent
 
 
 class Workers:
@@ -76,6 +108,7 @@ class Workers:
         self._lock = threading.Lock()
         self._threads = 0  # guarded by _lock
         self._closed = False
+        self._hedges = Hedges()
         # Bytes a second of one connection; to begin with, EMPIAR's as seen from the US.
         self._speed = 1.5e6
 
@@ -133,31 +166,72 @@ class Workers:
 
     def _fetch(self, span: Span) -> None:
         """Send one GET for what is missing of the span."""
-        missing = span.missing()
-        wanted = byte_range_of(missing, span.file.size)
-        began = time.monotonic()
+        attempt = _Attempt(span)
+        failure = self._try(attempt)
+        self._queue.done(span)
+        self._conclude(attempt, failure)
+
+    def _hedge(self, span: Span) -> None:
+        """Send a second GET for a span whose first one isn't answered."""
+        try:
+            attempt = _Attempt(span, is_hedge=True)
+            self._conclude(attempt, self._try(attempt))
+        except Exception:
+            logger.exception("asking a second time for %r failed unexpectedly", span.file.path)
+        finally:
+            self._hedges.ended()
+
+    def _try(self, attempt: _Attempt) -> EmpiarFSError | None:
+        """Send one GET; return why it brought less than it should, or None."""
+        span = attempt.span
         try:
             self._client.read_range(
                 span.file,
-                wanted,
-                self._receive(span, missing),
+                byte_range_of(attempt.missing, span.file.size),
+                self._receive(attempt),
                 urgent=span.urgent,
                 patience=Patience(float("inf")),
-                cancelled=lambda: self._closed,
+                cancelled=lambda: self._is_pointless(attempt),
+                sending=attempt.sending,
             )
         except EmpiarFSError as exc:
-            self._queue.done(span)
-            self._after_failure(span, exc, progressed=span.missing() != missing)
-            return
-        self._queue.done(span)
-        self.end(span, None)
-        took_s = time.monotonic() - began
-        if len(wanted) >= _SPEED_SAMPLE and took_s > 0:
-            self._speed += 0.2 * (len(wanted) / took_s - self._speed)
+            return exc
+        return None
 
-    def _receive(self, span: Span, missing: range) -> Iterator[memoryview]:
+    def _is_pointless(self, attempt: _Attempt) -> bool:
+        """Tell whether to end the GET; asked ten times a second while it waits."""
+        span = attempt.span
+        if self._closed or span.is_anothers(attempt):
+            return True
+        if attempt.may_be_hedged() and not span.is_answered():
+            waited_s = time.monotonic() - attempt.sent_s
+            if self._hedges.begin(waited_s, self._client.range_latency()):
+                attempt.is_hedged = True
+                self._counters.add("hedges")
+                threading.Thread(
+                    target=self._hedge, args=(span,), name="empiarfs-hedge", daemon=True
+                ).start()
+        return False
+
+    def _conclude(self, attempt: _Attempt, failure: EmpiarFSError | None) -> None:
+        span = attempt.span
+        decides = span.leave(attempt, failed=failure is not None)
+        if failure is None:
+            self.end(span, None)
+            self._hedges.answered()
+            took_s = time.monotonic() - attempt.began_s
+            size = len(byte_range_of(attempt.missing, span.file.size))
+            if size >= _SPEED_SAMPLE and took_s > 0:
+                self._speed += 0.2 * (size / took_s - self._speed)
+        elif decides and span.missing():
+            self._after_failure(span, failure, progressed=span.missing() != attempt.missing)
+
+    def _receive(self, attempt: _Attempt) -> Iterator[memoryview]:
         """Yield a buffer for each missing piece, and hand the piece out once it is full."""
-        for piece in missing:
+        span = attempt.span
+        if not span.own(attempt):
+            raise InterruptedCallError("another answer came first")
+        for piece in attempt.missing:
             buffer = bytearray(piece_size(piece, span.file.size))
             yield memoryview(buffer)
             self._flights.arrived(span, piece, buffer)

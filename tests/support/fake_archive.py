@@ -7,12 +7,14 @@ logic; the same logic meets a real HTTP server in tests/mount and tests/archive.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from empiarfs.archive.client import ArchiveClient, Head
 from empiarfs.core import paths, sizes
 from empiarfs.core.files import FileVersion, RemoteFile
+from empiarfs.core.latency import LatencyView
 from empiarfs.core.listing import Listing, ListingItem
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import (
@@ -43,6 +45,7 @@ class FakeArchive:
         headed: Paths asked for singly by HEAD.
         probed: Names asked for in batches.
         unlisted: Paths that listings leave out.
+        swallowed: How many of the next requests for bytes are taken and never answered.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class FakeArchive:
     headed: list[str] = field(default_factory=list)
     probed: list[str] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)
+    swallowed: int = 0
     base_url: str = BASE_URL
     reachability: str = "online"
     connections_in_use: int = 0
@@ -83,14 +87,19 @@ class FakeArchive:
         urgent: bool,
         patience: Patience,
         cancelled: Callable[[], bool] = lambda: False,
+        sending: Callable[[], None] = lambda: None,
     ) -> None:
         """See `ArchiveClient.read_range`; an error of `failures` comes after half the pieces."""
         with self._lock:
             self.ranges.append((file.path, wanted.start, wanted.stop))
             failure = self.failures.pop(0) if self.failures else None
-        while not self.gate.wait(0.05):
+            swallowed = self.swallowed > 0
+            self.swallowed -= swallowed
+        sending()
+        while swallowed or not self.gate.wait(0.02):
             if cancelled():
                 raise InterruptedCallError("closed")
+            time.sleep(0.02 if swallowed else 0)
         if file.path not in self.files:
             raise NotFoundError("gone", url=file.path)
         if self.version(file.path) != file.version:
@@ -102,6 +111,10 @@ class FakeArchive:
             buffer[:] = content[offset : offset + len(buffer)]
             offset += len(buffer)
         assert offset == wanted.stop
+
+    def range_latency(self) -> LatencyView:
+        """See `ArchiveClient.range_latency`: a fast link."""
+        return LatencyView(10, 0.01, 0.02, 0.03)
 
     def listing(self, path: str, *, patience: Patience) -> Listing:
         """See `ArchiveClient.listing`."""
