@@ -178,6 +178,9 @@ class FileSystem:
             NoSuchNameError: There is nothing at `path`.
             EmpiarFSError: It isn't known and the archive can't tell now.
         """
+        if not path:
+            # A mount must come up, and be seen to, while the archive is out of reach.
+            return Attributes(paths.inode_of(self._root), True, _DIRECTORY_SIZE, 0)
         node = self._lookup(path, patience)
         if node.is_directory:
             return Attributes(node.inode, True, _DIRECTORY_SIZE, _minute_ns(node.modified_text))

@@ -194,6 +194,14 @@ def test_an_entry_can_be_the_root(tmp_path: Path) -> None:
     rig.close()
 
 
+def test_the_root_of_an_entry_answers_while_the_archive_is_down(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, root="10934")
+    rig.archive.failures = [UnavailableError("down", url="u")] * 50
+
+    assert rig.files.attributes("", patience()).is_directory
+    rig.close()
+
+
 def test_extended_attributes_tell_where_a_file_comes_from(rig: Rig) -> None:
     handle = rig.files.open(PATH, patience()).handle
     rig.files.read(handle, 0, 65_536, patience())

@@ -209,7 +209,11 @@ def check_range_answer(
 
 def _unsatisfied(headers: Headers, file: RemoteFile, url: str) -> ArchiveError:
     found = _UNSATISFIED_RANGE.fullmatch(headers.get("Content-Range", ""))
-    if found is not None and int(found[1]) != file.size:
+    if found is None:
+        # Apache leaves it out where its error page is chunked. What is asked for lies inside
+        # the file as it was opened, so it is shorter now.
+        return FileChangedError("the range lies outside the file (416)", url=url)
+    if int(found[1]) != file.size:
         return FileChangedError(f"{found[1]} bytes instead of {file.size}", url=url)
     return BadResponseError("the range can't be satisfied (416)", url=url)
 

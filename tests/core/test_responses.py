@@ -118,7 +118,7 @@ def test_an_etag_counts_only_where_no_time_is_known() -> None:
         (404, NotFoundError),
         (408, UnavailableError),
         (410, NotFoundError),
-        (416, BadResponseError),
+        (416, FileChangedError),
         (429, BusyError),
         (500, UnavailableError),
         (503, BusyError),
