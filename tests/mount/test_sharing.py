@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from tests.mount.conftest import Served
 from tests.support import tree
 from tests.support.apache import ApacheServer
+from tests.support.connections import most_connections_to
 from tests.support.mounts import mounted
 
 pytestmark = [pytest.mark.fuse, pytest.mark.apache]
@@ -66,7 +64,7 @@ def test_mounts_share_one_budget_of_connections(root: Path) -> None:
         with mounted(server.url) as first, mounted(server.url) as second:
             paths = [mount.path / "10511/data" for mount in (first, second)]
             names = sorted(os.listdir(paths[0]))
-            with connections_to(server.port) as peak, ThreadPoolExecutor(48) as pool:
+            with most_connections_to(server.port) as peak, ThreadPoolExecutor(48) as pool:
                 read = list(pool.map(lambda path: path.read_bytes(), files(paths, names)))
         assert read == [(root / "10511/data" / name).read_bytes() for name in names * 2]
 
@@ -75,32 +73,3 @@ def test_mounts_share_one_budget_of_connections(root: Path) -> None:
 
 def files(directories: list[Path], names: list[str]) -> list[Path]:
     return [directory / name for directory in directories for name in names]
-
-
-@contextmanager
-def connections_to(port: int) -> Iterator[list[int]]:
-    """Yield a list whose one item is the most connections to `port` seen at once so far."""
-    peak = [0]
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.is_set():
-            peak[0] = max(peak[0], count_connections(port))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        watcher.join()
-
-
-def count_connections(port: int) -> int:
-    """Return how many sockets of this machine are connected, or connecting, to `port`."""
-    connected = {"01", "02"}  # ESTABLISHED, SYN_SENT
-    count = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, _, remote, state, *_ = line.split()
-        count += state in connected and int(remote.partition(":")[2], 16) == port
-    return count
