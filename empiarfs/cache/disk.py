@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ from empiarfs.cache.locks import BusyError
 from empiarfs.cache.open_blocks import OpenBlocks, tier_size
 from empiarfs.cache.room import Room, RoomMeter
 from empiarfs.cache.slots import WriteSlots
-from empiarfs.cache.store import CacheUsage, well_formed
+from empiarfs.cache.store import BlockPut, CacheUsage, well_formed
 from empiarfs.cache.sweep import ORPHAN_AGE_S, Sweeper
 from empiarfs.cache.threads import CacheThreads, TooSlowError
 from empiarfs.core.block_format import (
@@ -81,6 +81,16 @@ class _Piece:
 
     data: ReadableBuffer
     checksum: int
+
+
+@dataclass(slots=True)
+class _Job:
+    """A block to be stored; `is_done` is set once it is."""
+
+    key: BlockKey
+    file: RemoteFile
+    pieces: Mapping[int, _Piece]
+    is_done: bool = False
 
 
 class DiskBlockStore:
@@ -145,20 +155,26 @@ class DiskBlockStore:
 
     def put(self, key: BlockKey, file: RemoteFile, pieces: Mapping[int, ReadableBuffer]) -> None:
         """See `BlockStore.put`."""
-        if not pieces:
+        self.put_many([BlockPut(key, file, pieces)])
+
+    def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        """See `BlockStore.put_many`."""
+        jobs = [
+            _Job(
+                block.key,
+                block.file,
+                {place: _Piece(d, piece_checksum(d)) for place, d in block.pieces.items()},
+            )
+            for block in blocks
+            if block.pieces and self._can_be_stored(block)
+        ]
+        if not jobs:
             return
-        can_be_stored = (
-            well_formed(key, file, pieces) and len(encode_name(file.name_key)) <= MAX_NAME_SIZE
-        )
-        if not can_be_stored or self._closed or not self._writing.allows():
-            self._counters.add("blocks_dropped")
-            return
-        fresh = {place: _Piece(data, piece_checksum(data)) for place, data in pieces.items()}
-        work = partial(self._current.use, partial(self._store, key, file, fresh))
+        work = partial(self._current.use, partial(self._store_all, jobs))
         try:
             self._writers.call(work, _WRITE_TIMEOUT_S)
         except Exception as exc:
-            self._counters.add("blocks_dropped")
+            self._counters.add("blocks_dropped", sum(not job.is_done for job in jobs))
             if isinstance(exc, TooSlowError):
                 # Now and then SQLite moves its log into the database and has that written
                 # to the disk, together with all that the stream left in memory.
@@ -168,6 +184,17 @@ class DiskBlockStore:
         else:
             self._writing.succeeded()
         self._sweeper.start()
+
+    def _can_be_stored(self, block: BlockPut) -> bool:
+        can_be_stored = (
+            well_formed(block.key, block.file, block.pieces)
+            and len(encode_name(block.file.name_key)) <= MAX_NAME_SIZE
+            and not self._closed
+            and self._writing.allows()
+        )
+        if not can_be_stored:
+            self._counters.add("blocks_dropped")
+        return can_be_stored
 
     def usage(self) -> CacheUsage:
         """See `BlockStore.usage`."""
@@ -261,24 +288,24 @@ class DiskBlockStore:
 
     # Writing, in the writing thread
 
-    def _store(
-        self,
-        key: BlockKey,
-        file: RemoteFile,
-        fresh: Mapping[int, _Piece],
-        database: BlockDatabase,
-    ) -> None:
-        old = self._load(key, database)
+    def _store_all(self, jobs: Sequence[_Job], database: BlockDatabase) -> None:
+        for job in jobs:
+            self._store(job, database)
+            job.is_done = True
+
+    def _store(self, job: _Job, database: BlockDatabase) -> None:
+        key, fresh = job.key, job.pieces
+        previous = database.filename_of(key.short)
+        old = self._load(key, database) if previous is not None else None
         if old is not None and self._has_all(old, fresh):
             return
         pieces = {**(self._pieces_of(old) if old is not None else {}), **fresh}
-        value = _block_file(key, file, pieces)
+        value = _block_file(key, job.file, pieces)
         room = self._meter.measure(database)
         with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
             self._make_room(database, room, eviction.stored_size(value.size))
-            previous = database.filename_of(key.short)
             slot.note(key.short, [value.filename, *([previous] if previous else [])])
-            database.put_block(key.short, value, file.entry)
+            database.put_block(key.short, value, job.file.entry)
             slot.wipe()
         self._tier.drop([key.short])
         self._counters.add("blocks_stored")

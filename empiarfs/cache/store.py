@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,14 @@ from empiarfs.core.block_format import ReadableBuffer
 from empiarfs.core.blocks import PIECE_SIZE, PIECES_PER_BLOCK, piece_size, pieces_of_block
 from empiarfs.core.files import BlockKey, RemoteFile
 
-__all__ = ["BlockStore", "CacheUsage", "MemoryBlockStore", "ReadableBuffer", "StoredBlock"]
+__all__ = [
+    "BlockPut",
+    "BlockStore",
+    "CacheUsage",
+    "MemoryBlockStore",
+    "ReadableBuffer",
+    "StoredBlock",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +69,21 @@ class StoredBlock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class BlockPut:
+    """A block, or a part of one, to be kept.
+
+    Attributes:
+        key: The block.
+        file: The file that it is of.
+        pieces: By place in the block, each exactly as long as the piece is.
+    """
+
+    key: BlockKey
+    file: RemoteFile
+    pieces: Mapping[int, ReadableBuffer]
+
+
 class BlockStore(Protocol):
     """A bounded, lossy map from block keys to pieces; the module says what is promised."""
 
@@ -83,6 +105,10 @@ class BlockStore(Protocol):
             file: The file that it is of.
             pieces: By place in the block, each exactly as long as the piece is.
         """
+        ...
+
+    def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        """The same for several blocks, which costs less than one after another."""
         ...
 
     def usage(self) -> CacheUsage:
@@ -184,6 +210,11 @@ class MemoryBlockStore:
         with self._lock:
             block = self._blocks.get(key)
             return block.places if block is not None else 0
+
+    def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        """See `BlockStore.put_many`."""
+        for block in blocks:
+            self.put(block.key, block.file, block.pieces)
 
     def put(self, key: BlockKey, file: RemoteFile, pieces: Mapping[int, ReadableBuffer]) -> None:
         """See `BlockStore.put`."""

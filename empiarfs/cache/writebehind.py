@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from empiarfs.cache.store import BlockStore, ReadableBuffer
+from empiarfs.cache.store import BlockPut, BlockStore, ReadableBuffer
 from empiarfs.core.blocks import block_of, piece_size, pieces_of_block, place_of
 from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.stats import Counters
@@ -48,6 +48,11 @@ class _Pending:
     due_at: float
     pieces: dict[int, ReadableBuffer] = field(default_factory=dict)
     size: int = 0
+
+
+# Whole blocks that are stored together: handing each over on its own took longer than
+# storing it while other threads were busy.
+_AT_ONCE = 8
 
 
 class WriteBehind:
@@ -81,7 +86,7 @@ class WriteBehind:
         self._changed = threading.Condition()
         self._pending: dict[BlockKey, _Pending] = {}  # oldest first; guarded by _changed
         self._whole: dict[BlockKey, _Pending] = {}  # guarded by _changed
-        self._writing: tuple[BlockKey, _Pending] | None = None  # guarded by _changed
+        self._writing: dict[BlockKey, _Pending] = {}  # guarded by _changed
         self._size = 0  # bytes of all the above; guarded by _changed
         self._flushing = 0  # calls of flush that wait; guarded by _changed
         self._thread: threading.Thread | None = None  # guarded by _changed
@@ -120,10 +125,7 @@ class WriteBehind:
         key = BlockKey(file.short_key, block_of(piece))
         place = place_of(piece)
         with self._changed:
-            found = [self._pending.get(key), self._whole.get(key)]
-            if self._writing is not None and self._writing[0] == key:
-                found.append(self._writing[1])
-            for block in found:
+            for block in (self._pending.get(key), self._whole.get(key), self._writing.get(key)):
                 if block is not None and place in block.pieces:
                     return block.pieces[place]
         return None
@@ -185,27 +187,28 @@ class WriteBehind:
     def _run(self) -> None:
         while True:
             with self._changed:
-                taken = self._wait_for_block()
-                if taken is None:
-                    return
-                self._writing = taken
-            key, block = taken
+                self._writing = self._wait_for_blocks()
+                taken = dict(self._writing)
+            if not taken:
+                return
             try:
-                self._store.put(key, block.file, block.pieces)
+                self._store.put_many(
+                    [BlockPut(key, block.file, block.pieces) for key, block in taken.items()]
+                )
             except Exception:
                 # A store doesn't raise. If one did, the pieces would wait here for ever.
-                logger.exception("storing block %d of %r", key.index, block.file.path)
+                logger.exception("storing %d blocks", len(taken))
             with self._changed:
-                self._writing = None
-                self._size -= block.size
+                self._writing = {}
+                self._size -= sum(block.size for block in taken.values())
                 self._changed.notify_all()
-            del key, block, taken
+            del taken
 
-    def _wait_for_block(self) -> tuple[BlockKey, _Pending] | None:
-        """Wait until a block is to be stored, and take it; return None at the end."""
+    def _wait_for_blocks(self) -> dict[BlockKey, _Pending]:
+        """Wait until blocks are to be stored, and take some; none at the end."""
         while not self._closed:
             if self._whole:
-                return self._take(self._whole)
+                return _take(self._whole, _AT_ONCE)
             if not self._pending:
                 self._changed.wait()
                 continue
@@ -213,10 +216,11 @@ class WriteBehind:
             wait_s = oldest.due_at - self._clock()
             # When the bound is reached nobody can add the pieces that a block waits for.
             if wait_s <= 0 or self._flushing or self._size >= self._limit:
-                return self._take(self._pending)
+                return _take(self._pending, 1)
             self._changed.wait(wait_s)
-        return None
+        return {}
 
-    def _take(self, blocks: dict[BlockKey, _Pending]) -> tuple[BlockKey, _Pending]:
-        key = next(iter(blocks))
-        return key, blocks.pop(key)
+
+def _take(blocks: dict[BlockKey, _Pending], count: int) -> dict[BlockKey, _Pending]:
+    keys = [key for key, _ in zip(blocks, range(count), strict=False)]
+    return {key: blocks.pop(key) for key in keys}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from empiarfs.cache.store import CacheUsage, MemoryBlockStore, ReadableBuffer, StoredBlock
+from empiarfs.cache.store import (
+    BlockPut,
+    CacheUsage,
+    MemoryBlockStore,
+    ReadableBuffer,
+    StoredBlock,
+)
 from empiarfs.cache.writebehind import WriteBehind
 from empiarfs.core.blocks import PIECE_SIZE
 from empiarfs.core.files import BlockKey, RemoteFile
@@ -43,6 +49,10 @@ class GatedStore:
         if self.error is not None:
             raise self.error
         self.kept.put(key, file, pieces)
+
+    def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        for block in blocks:
+            self.put(block.key, block.file, block.pieces)
 
     def usage(self) -> CacheUsage:
         return self.kept.usage()
@@ -236,3 +246,16 @@ def test_after_close_nothing_is_kept(store: GatedStore) -> None:
 
     assert writer.get(FILE, 1) is None
     assert store.calls == [(0, (0,))]
+
+
+def test_whole_blocks_that_wait_are_stored_together(store: GatedStore) -> None:
+    store.gate.clear()
+    writer = behind(store)
+    for piece in range(4 * 16):
+        writer.add(FILE, piece, piece_bytes(FILE, piece))
+    assert store.arrived.acquire(timeout=WAIT_S)
+    store.gate.set()
+
+    assert writer.flush(WAIT_S)
+    assert [index for index, _ in store.calls] == [0, 1, 2, 3]
+    writer.close()
