@@ -114,7 +114,7 @@ class Connection:
         if events & select.EPOLLIN:
             self._read_client(self._client)
         elif events & _GONE:
-            self.close_client()
+            self._close_client()
 
     def _read_client(self, client: socket.socket) -> None:
         try:
@@ -124,10 +124,10 @@ class Connection:
         except OSError:
             data = b""
         if not data:
-            self.close_client()
+            self._close_client()
         elif self._is_ended:  # the server has closed, and answers with a reset
             self._owner.loop.at(
-                time.monotonic() + self._owner.settings.round_trip_s, self._reset_client
+                time.monotonic() + self._owner.settings.round_trip_s, self.reset_client
             )
         else:
             self._pass_on(data)
@@ -138,7 +138,7 @@ class Connection:
             requests = self._requests.feed(data)
         except NotHTTPError:
             self._owner.note("malformed")
-            self._reset_client()
+            self.reset_client()
             return
         for request in requests:
             self._owner.note("requests")
@@ -168,7 +168,7 @@ class Connection:
             taken = 0
         except OSError:
             self._owner.note("bytes_lost", len(chunk))
-            self.close_client()
+            self._close_client()
             return len(chunk)
         self._watch_client(select.EPOLLOUT, taken < len(chunk))
         if self._is_full and self._down.size < self._most_under_way():
@@ -176,7 +176,7 @@ class Connection:
             self._be_ready(max(time.monotonic(), self._free_s))
         return taken
 
-    def close_client(self) -> None:
+    def _close_client(self) -> None:
         """Let go of the client; the server learns of it half a round trip later."""
         if self._client is None:
             return
@@ -188,10 +188,11 @@ class Connection:
         now = max(time.monotonic(), self._opened_s)
         self._owner.loop.at(now + self._owner.settings.round_trip_s / 2, self.close_server)
 
-    def _reset_client(self) -> None:
+    def reset_client(self) -> None:
+        """Let go of the client by a reset."""
         if self._client is not None:
             close_by_reset_later(self._client)
-            self.close_client()
+            self._close_client()
 
     def _end_client(self) -> None:
         """Tell the client that the server has closed."""
@@ -285,7 +286,7 @@ class Connection:
         else:
             self._owner.note("cut")
             self._down.put(due_s, memoryview(bytes(chunk[:cut])))
-            self._down.put(due_s, self._reset_client)
+            self._down.put(due_s, self.reset_client)
             self._owner.buffers.give(chunk)
             self.close_server()
 
@@ -303,7 +304,7 @@ class Connection:
         self.close_server()
         # A server that never got a request closes after a while; a swallowed one hangs.
         if self._client is not None and not self._is_swallowed:
-            action = self._reset_client if by_reset else self._end_client
+            action = self.reset_client if by_reset else self._end_client
             due_s = max(self._free_s, start_s) + self._owner.settings.round_trip_s / 2
             self._down.put(due_s, action)
 

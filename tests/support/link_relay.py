@@ -6,7 +6,7 @@ a line, each answered by one line with the statistics. It ends with its input.
     {"do": "statistics"}                  nothing else
     {"do": "count_anew"}                  all counters begin at zero, after the answer
     {"do": "swallow_next", "count": 3}    the next three requests are never answered
-    {"do": "change", "settings": {...}}   some of `LinkSettings`, from now on
+    {"do": "change", "settings": {...}}   some of `LinkSettings`; counts to n-th ones anew
     {"do": "cut_off"}                     nothing passes, either way
     {"do": "restore"}                     all passes again
 
@@ -70,7 +70,7 @@ class Relay:
     def close(self) -> None:
         """Reset all connections."""
         for connection in list(self._connections):
-            connection.close_client()
+            connection.reset_client()
             connection.close_server()
         self._listener.close()
         self.loop.close()
@@ -169,6 +169,7 @@ class Relay:
         elif command["do"] == "change":
             self.settings = replace(self.settings, **command["settings"])
             self.bottleneck.rate = self.settings.link_rate
+            self._until_swallowed = self._until_cut = 0
         elif command["do"] == "cut_off":
             self.loop.pause()
         elif command["do"] == "restore":

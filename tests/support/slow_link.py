@@ -105,7 +105,10 @@ class SlowLink:
         self._do("swallow_next", count=count)
 
     def change(self, **settings: float | None) -> None:
-        """Change some of the settings, also for connections that are open."""
+        """Change some of the settings, also for connections that are open.
+
+        What is swallowed or cut for its number is counted from here on.
+        """
         self._do("change", settings=settings)
 
     def cut_off(self) -> None:
