@@ -21,7 +21,7 @@ from requests.structures import CaseInsensitiveDict
 from empiarfs.archive.lines import Line
 from empiarfs.archive.session import Network
 from empiarfs.archive.sockets import AnySocket, Breaker
-from empiarfs.archive.watch import TICK_S, Watch
+from empiarfs.archive.watch import Watch
 from empiarfs.errors import BadResponseError, StalledError, UnavailableError, UnreachableError
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
@@ -127,7 +127,7 @@ class PipelineLine(Line):
                 raise UnreachableError(f"no TLS: {exc}", url=watch.url) from exc
             assert not isinstance(wrapped, type(connection))
             self.socket = wrapped  # type: ignore[assignment]
-        self._connection().settimeout(TICK_S)
+        self._connection().start_ticking()
 
     def _connection(self) -> AnySocket:
         assert self.socket is not None

@@ -146,7 +146,7 @@ class SessionLine(Line):
         """Note the socket that the requests go through, perhaps one with TLS around it."""
         self.socket = connection
         self._was_connected = True
-        connection.settimeout(TICK_S)
+        connection.start_ticking()
         if self.watch is not None:
             connection.watch = self.watch
             # The answer's time is counted from the request, not from the first packet.

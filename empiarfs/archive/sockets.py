@@ -32,6 +32,10 @@ from typing import Any
 from empiarfs.archive.watch import TICK_S, Watch
 from empiarfs.errors import UnreachableError
 
+# Requests are far smaller than a socket's buffer; a peer that takes none is broken.
+_SEND_S = 5.0
+# More than any reader's own buffer, so that such a call is for a body and its exact rest.
+_LARGE = 64 * 1024
 _ON_RESET = struct.pack("ii", 1, 0)
 # Names rarely move, and EBI's balancer answers with the same address for hours.
 _NAMES_KEPT_S = 60.0
@@ -46,16 +50,48 @@ class WatchedSocket(socket.socket):
     """A TCP socket whose `recv_into` is watched while `watch` is set."""
 
     watch: Watch | None = None
+    _ticks = False
+
+    def start_ticking(self) -> None:
+        """Let the kernel end a receive that brings nothing after a tick.
+
+        Python's own time limit costs a `poll` before each receive, and with it one more
+        time that all threads fight for the interpreter.
+        """
+        super().settimeout(None)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(TICK_S))
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_SEND_S))
+        self._ticks = True
+
+    def settimeout(self, value: float | None) -> None:
+        """Set the time limit, unless the kernel keeps one already (urllib3 sets its own)."""
+        if not self._ticks:
+            super().settimeout(value)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        """Receive as `socket.recv_into` does; raises what the watch raises."""
-        return _watched(self.watch, lambda: super(WatchedSocket, self).recv_into(buffer))
+        """Receive as `socket.recv_into` does; raises what the watch raises.
+
+        A large buffer is a part of a body that is known to come whole: one call fills it,
+        or as much of it as comes within a tick.
+        """
+        if self._ticks and len(buffer) >= _LARGE:
+            flags |= socket.MSG_WAITALL
+        return _watched(self.watch, lambda: super(WatchedSocket, self).recv_into(buffer, 0, flags))
+
+
+def _timeval(seconds: float) -> bytes:
+    whole, part = divmod(seconds, 1)
+    return struct.pack("@ll", int(whole), int(part * 1_000_000))
 
 
 class WatchedTlsSocket(ssl.SSLSocket):
     """A TLS socket whose `recv_into` is watched while `watch` is set."""
 
     watch: Watch | None = None
+
+    def start_ticking(self) -> None:
+        """Let a receive that brings nothing end after a tick."""
+        self.settimeout(TICK_S)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """Receive as `SSLSocket.recv_into` does; raises what the watch raises."""
@@ -72,7 +108,7 @@ def _watched(watch: Watch | None, receive: Callable[[], int]) -> int:
         began_s = time.monotonic()
         try:
             count = receive()
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             watch.waited(time.monotonic() - began_s, 0)
             continue
         except OSError:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from empiarfs.cache.store import BlockPut, BlockStore, ReadableBuffer
@@ -98,26 +98,27 @@ class WriteBehind:
         with self._changed:
             return self._size
 
-    def add(self, file: RemoteFile, piece: int, data: ReadableBuffer) -> None:
-        """Have a piece stored some time; it is dropped if there is no room for too long.
+    def add(self, file: RemoteFile, pieces: range, data: Sequence[ReadableBuffer]) -> None:
+        """Have pieces stored some time; they are dropped if there is no room for too long.
 
         Args:
-            file: The file that it is of.
-            piece: Its number in the file.
-            data: Its bytes. They are kept as they are, not copied: they must not change any
-                more.
+            file: The file that they are of.
+            pieces: Their numbers in the file.
+            data: Their bytes. They are kept as they are, not copied: they must not change
+                any more.
         """
-        size = memoryview(data).nbytes
-        if size != piece_size(piece, file.size):
-            logger.error("%d bytes for piece %d of %r", size, piece, file.path)
+        sizes = [memoryview(each).nbytes for each in data]
+        if sizes != [piece_size(piece, file.size) for piece in pieces]:
+            logger.error("%s bytes for pieces %s of %r", sizes, pieces, file.path)
             return
         with self._changed:
-            if not self._wait_for_room(size):
+            if not self._wait_for_room(sum(sizes)):
                 if self._counters is not None:
-                    self._counters.add("blocks_dropped")
+                    self._counters.add("blocks_dropped", len(pieces))
                 return
             self._start()
-            if self._keep(file, piece, data, size):
+            kept = [self._keep(file, *each) for each in zip(pieces, data, sizes, strict=True)]
+            if any(kept):
                 self._changed.notify_all()
 
     def get(self, file: RemoteFile, piece: int) -> ReadableBuffer | None:

@@ -126,15 +126,16 @@ class Flights:
             if failure is not None:
                 raise failure
 
-    def arrived(self, span: Span, piece: int, buffer: bytearray) -> None:
-        """Keep a piece that has come; its span no longer brings it."""
-        name = (span.file.short_key, piece)
+    def arrived(self, span: Span, pieces: range, views: list[memoryview]) -> None:
+        """Keep adjacent pieces that came in one buffer; their span no longer brings them."""
+        names = [(span.file.short_key, piece) for piece in pieces]
         with self._lock:
-            self._recent.add(name, buffer)
-            self._spans.pop(name, None)
+            self._recent.add(names, views)
+            for name in names:
+                self._spans.pop(name, None)
             self._failures.clear()
             if span.foreseen:
-                self._foreseen_bytes -= len(buffer)
+                self._foreseen_bytes -= sum(map(len, views))
 
     def ended(self, span: Span) -> None:
         """Forget the pieces that the span has not brought and will not bring."""

@@ -6,6 +6,8 @@ Threading: not thread-safe; the fetcher holds its lock around every call.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from itertools import count
 
 from cachetools import LRUCache, TTLCache
 
@@ -18,6 +20,20 @@ _FAILURE_TTL_S = 30.0
 _FAILURES_KEPT = 4096
 
 
+class _Evicting(LRUCache[int, tuple[list[PieceName], int]]):
+    """The pieces and the size of each buffer, by number; tells which buffer it evicts."""
+
+    def __init__(self, capacity: int, evicted: Callable[[int, list[PieceName]], None]) -> None:
+        super().__init__(capacity, getsizeof=lambda load: load[1])
+        self._evicted = evicted
+
+    def popitem(self) -> tuple[int, tuple[list[PieceName], int]]:
+        """Evict the buffer used least recently."""
+        number, load = super().popitem()
+        self._evicted(number, load[0])
+        return number, load
+
+
 class RecentPieces:
     """The pieces used last, bounded in bytes; least recently used ones go first.
 
@@ -25,26 +41,48 @@ class RecentPieces:
     kernel repeats requests), which is what least recently used is good at. Coming back
     after hours is the business of the cache directory.
 
+    Pieces that came in one buffer stay and go together, since the buffer does.
+
     Args:
         capacity: Bytes to hold at most.
     """
 
     def __init__(self, capacity: int) -> None:
-        self._pieces: LRUCache[PieceName, bytearray] = LRUCache(capacity, getsizeof=len)
+        self._loads: LRUCache[int, tuple[list[PieceName], int]] = _Evicting(capacity, self._forget)
+        self._pieces: dict[PieceName, tuple[int, memoryview]] = {}
+        self._numbers = count()
 
-    def get(self, name: PieceName) -> bytearray | None:
+    def get(self, name: PieceName) -> memoryview | None:
         """Return the piece and mark it as used, or None."""
-        return self._pieces.get(name)
+        found = self._pieces.get(name)
+        if found is None:
+            return None
+        number, piece = found
+        self._loads.get(number)
+        return piece
 
-    def add(self, name: PieceName, piece: bytearray) -> None:
-        """Keep the piece; one larger than the capacity is not kept."""
-        if len(piece) <= self._pieces.maxsize:
-            self._pieces[name] = piece
+    def add(self, names: Sequence[PieceName], pieces: Sequence[memoryview]) -> None:
+        """Keep pieces that came in one buffer; what exceeds the capacity is not kept."""
+        size = sum(map(len, pieces))
+        if size > self._loads.maxsize:
+            return
+        number = next(self._numbers)
+        self._loads[number] = (list(names), size)
+        self._pieces.update(
+            (name, (number, piece)) for name, piece in zip(names, pieces, strict=True)
+        )
+
+    def _forget(self, number: int, names: list[PieceName]) -> None:
+        for name in names:
+            # It may have come again since, in another buffer.
+            found = self._pieces.get(name)
+            if found is not None and found[0] == number:
+                del self._pieces[name]
 
     @property
     def used(self) -> int:
         """Bytes held."""
-        return int(self._pieces.currsize)
+        return int(self._loads.currsize)
 
 
 class RecentFailures:

@@ -54,7 +54,7 @@ class Span:
         self.state = SpanState.QUEUED
         self.attempts = 0
         self._condition = threading.Condition()
-        self._buffers: dict[int, bytearray] = {}  # guarded by _condition
+        self._buffers: dict[int, memoryview] = {}  # guarded by _condition
         self._next = pieces.start  # guarded by _condition
         self._error: EmpiarFSError | None = None  # guarded by _condition
         self._last_failure: EmpiarFSError | None = None  # guarded by _condition
@@ -106,13 +106,13 @@ class Span:
                 self._owner = None
             return self._running == 0 and self._owner is None
 
-    def publish(self, piece: int, buffer: bytearray) -> None:
-        """Hand out the next piece; `buffer` must not change any more."""
+    def publish(self, pieces: range, views: list[memoryview]) -> None:
+        """Hand out the next pieces; their bytes must not change any more."""
         with self._condition:
-            if piece != self._next:
-                raise ValueError(f"piece {piece} out of turn, {self._next} is next")
-            self._buffers[piece] = buffer
-            self._next = piece + 1
+            if pieces.start != self._next:
+                raise ValueError(f"piece {pieces.start} out of turn, {self._next} is next")
+            self._buffers.update(zip(pieces, views, strict=True))
+            self._next = pieces.stop
             self._last_failure = None
             if self._waiters:
                 self._condition.notify_all()
@@ -138,7 +138,7 @@ class Span:
         with self._condition:
             self._last_failure = failure
 
-    def take(self, piece: int, patience: Patience) -> bytearray:
+    def take(self, piece: int, patience: Patience) -> memoryview:
         """Return the piece as soon as it has come.
 
         Raises:

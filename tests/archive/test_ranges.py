@@ -155,7 +155,7 @@ def test_memory_of_another_size_than_the_range_is_a_mistake(
         (Fault.answer(404), NotFoundError),
         (Fault.answer(410), NotFoundError),
         (Fault.answer(416, ("Content-Range", "bytes */99")), FileChangedError),
-        (Fault.answer(416), BadResponseError),
+        (Fault.answer(416), FileChangedError),
         (Fault.answer(500), UnavailableError),
         (Fault.busy(429, "1"), BusyError),
         (Fault.busy(503), BusyError),

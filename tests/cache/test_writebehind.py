@@ -80,7 +80,7 @@ def behind(store: GatedStore, **options: float) -> WriteBehind:
 
 def add(writer: WriteBehind, *pieces: int) -> None:
     for piece in pieces:
-        writer.add(FILE, piece, piece_bytes(FILE, piece))
+        writer.add(FILE, range(piece, piece + 1), [piece_bytes(FILE, piece)])
 
 
 def test_a_whole_block_is_stored_at_once_and_by_one_put(store: GatedStore) -> None:
@@ -97,7 +97,7 @@ def test_the_last_block_of_a_file_is_whole_with_fewer_pieces(store: GatedStore) 
     writer = behind(store)
     short = make_file(size=PIECE_SIZE + 1)
     for piece in range(2):
-        writer.add(short, piece, piece_bytes(short, piece))
+        writer.add(short, range(piece, piece + 1), [piece_bytes(short, piece)])
 
     assert store.arrived.acquire(timeout=WAIT_S)
     assert store.calls == [(0, (0, 1))]
@@ -208,7 +208,7 @@ def test_a_piece_of_the_wrong_size_is_refused(
     store: GatedStore, expects_warnings: list[logging.LogRecord]
 ) -> None:
     writer = behind(store)
-    writer.add(FILE, 0, b"short")
+    writer.add(FILE, range(1), [b"short"])
 
     assert writer.get(FILE, 0) is None
     assert len(expects_warnings) == 1
@@ -252,7 +252,7 @@ def test_whole_blocks_that_wait_are_stored_together(store: GatedStore) -> None:
     store.gate.clear()
     writer = behind(store)
     for piece in range(4 * 16):
-        writer.add(FILE, piece, piece_bytes(FILE, piece))
+        writer.add(FILE, range(piece, piece + 1), [piece_bytes(FILE, piece)])
     assert store.arrived.acquire(timeout=WAIT_S)
     store.gate.set()
 
