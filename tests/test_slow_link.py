@@ -321,6 +321,7 @@ def test_counting_begins_anew_beside_what_is_open(server: ApacheServer) -> None:
         after = link.statistics()
 
     assert (before.opened, before.requests, before.open_peak) == (1, 1, 1)
+    assert before.bytes_of_bodies == len(SMALL_BYTES)
     assert (after.opened, after.requests, after.open_now, after.open_peak) == (0, 1, 1, 1)
     assert after.seconds < before.seconds + 10
 

@@ -277,7 +277,9 @@ class Connection:
         self._free_s = max(self._free_s, start_s) + _seconds(size, settings.connection_rate)
         passed_s = max(self._free_s, start_s + _seconds(size, settings.link_rate))
         due_s = passed_s + settings.round_trip_s / 2
+        headers_before = self._replies.header_bytes
         cut = self._replies.feed(chunk)
+        self._owner.note("bytes_of_headers", self._replies.header_bytes - headers_before)
         if self._client is None:
             self._owner.note("bytes_lost", size)
             self._owner.buffers.give(chunk)

@@ -63,9 +63,13 @@ class ReplyReader:
     Args:
         begin: Called at the first byte of each reply; returns after how many bytes it is to
             be cut, or None.
+
+    Attributes:
+        header_bytes: How many bytes of headers there were so far.
     """
 
     def __init__(self, begin: Callable[[], int | None]) -> None:
+        self.header_bytes = 0
         self._begin = begin
         self._methods: deque[bytes] = deque()
         self._headers = b""
@@ -104,6 +108,7 @@ class ReplyReader:
                 self._parse = len  # no HTTP: all of it is one reply without an end
             return len(data[:_MAX_HEADERS])
         headers, self._headers = self._headers[: end + len(_END)], b""
+        self.header_bytes += len(headers)
         self._begin_body(headers)
         return len(headers) - before
 

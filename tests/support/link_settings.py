@@ -84,7 +84,8 @@ class LinkStatistics:
             HEAD request without a body.
         bytes_up: Bytes of requests.
         bytes_down: Bytes of replies, headers included, that took up room on the link.
-        bytes_lost: Bytes of these that no client got, since it had gone.
+        bytes_of_headers: Bytes of these that were headers.
+        bytes_lost: Bytes of replies that no client got, since it had gone.
         busy_s: How long the link would have taken for `bytes_down` at its full rate.
         late_s: By how much the relay itself was late, at worst: more than some hundredths
             of a second and the machine was too busy for the figures to mean much.
@@ -103,9 +104,15 @@ class LinkStatistics:
     malformed: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    bytes_of_headers: int = 0
     bytes_lost: int = 0
     busy_s: float = 0.0
     late_s: float = 0.0
+
+    @property
+    def bytes_of_bodies(self) -> int:
+        """Bytes of replies without their headers."""
+        return self.bytes_down - self.bytes_of_headers
 
     @property
     def idle_s(self) -> float:
