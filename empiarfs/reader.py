@@ -10,6 +10,7 @@ microseconds that a plan takes.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
@@ -35,11 +36,9 @@ class Reader:
     ) -> None:
         self.file = file
         self._fetcher = fetcher
-        self._config = config or ReadAheadConfig()
         self._lock = threading.Lock()
-        self._plan = ReadAhead()  # guarded by _lock
-        self._starved = False  # guarded by _lock
-        self._foresaw = False  # guarded by _lock
+        self._plan = ReadAhead(file.size, config)  # guarded by _lock
+        self._foresaw = False
 
     def read(self, offset: int, size: int, patience: Patience) -> bytes:
         """Return exactly the bytes `[offset, offset + size)` that lie inside the file.
@@ -56,17 +55,21 @@ class Reader:
         if not wanted:
             return b""
         with self._lock:
-            self._plan, foreseen = self._plan.after(
-                wanted, starved=self._starved, file_size=self.file.size, config=self._config
-            )
-            self._foresaw = self._foresaw or bool(foreseen)
-        # Before the wait, so that the archive works on both at once.
+            foreseen = self._plan.asked(wanted)
         if foreseen:
-            self._fetcher.prefetch(self.file, foreseen)
-        data, starved = self._fetcher.read(self.file, wanted, patience)
-        with self._lock:
-            self._starved = starved
+            self._prefetch(foreseen)
+        data, _ = self._fetcher.read(self.file, wanted, patience, lambda: self._starve(wanted))
         return data
+
+    def _starve(self, wanted: ByteRange) -> None:
+        with self._lock:
+            foreseen = self._plan.starved(wanted)
+        self._prefetch(foreseen)
+
+    def _prefetch(self, foreseen: Iterable[ByteRange]) -> None:
+        for part in foreseen:
+            self._foresaw = True
+            self._fetcher.prefetch(self.file, part)
 
     def close(self) -> None:
         """Forget what was foreseen for this reader and isn't on its way yet."""

@@ -1,114 +1,263 @@
 """The read-ahead planner of one open file: which bytes to fetch before anyone asks for them.
 
-The planner is a pure state machine. It is told about each read of one handle and answers
-with the range to prefetch; it never fetches, waits, locks or looks at a clock.
-`empiarfs.reader` holds one `ReadAhead` for each handle and carries the plans out.
+The planner is a pure state machine. It is told about each read of one handle, and which of
+them had to wait for the archive; it answers with ranges to prefetch, the most pressing one
+first, each meant as one request. It never fetches, waits, locks or looks at a clock.
+`empiarfs.reader` holds one for each handle and carries the plans out.
 
-A handle may have several readers (threads, `xargs -P` on an inherited descriptor), so a
-plan holds a few *streams*. A read belongs to the stream that it starts near: within `slack`
-bytes of where that one is expected to go on, before or after, because the kernel splits
-large reads and may deliver the pieces out of order, which must not look like a seek.
+Reads are put together to *runs*, stretches that were read without a gap (`core.runs`), and
+runs to series of frames (`core.frames`).
 
-    read                        window afterwards             prefetch
-    --------------------------  ----------------------------  ----------------------------
-    near no stream              0 (a new stream)              nothing: one read is no proof
-    goes on a stream            as before                     up to `window` past the read
-    goes on a stream, starved   `initial`, then doubled,      up to `window` past the read
-                                up to `maximum`
+    what is seen                        what is planned once a read had to wait
+    ----------------------------------  ----------------------------------------------------
+    one or two reads of a run           nothing: no proof, and a page fault of a memory map
+                                        reads 128 KiB around it already
+    three, forwards or backwards        three quarters of what the run has read, or all of
+                                        it from the file's start; never above `maximum`
+    a first read of 256 KiB or more at  three times as much: a program that told the kernel
+    the file's start                    that it reads in sequence (`cat`, `cp`)
+    the last run ended after n bytes    no more than n, until the run has passed that for good
+    the last two ended after n bytes    all of n, from the first read on: what is read are
+                                        frames, wherever they lie
+    a series of frames                  the same; and the next frames, twice as many at each
+                                        wait
+    anything else                       nothing: far seeks fetch what was asked for
 
-A reader *starves* when it had to wait for its bytes: only then is more needed. One that
-finds all of them on disk starves never, and nobody looks ahead for it. A plan is handed out
-in steps of a quarter window, so that the requests made of it are large.
+A reader *starves* when it has to wait for its bytes: only then is more needed. One that
+finds all of them on disk starves never, and nobody looks ahead for it. What is planned is
+bounded by what was read in the same way, so that a pattern which ends has cost the archive
+little more than it brought.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
+from empiarfs.core.frames import Frames, Series, are_alike
 from empiarfs.core.ranges import ByteRange
+from empiarfs.core.runs import Run, Runs
+
+_KiB = 1024
+_MiB = 1024 * 1024
+
+# How far a run may go past the length of those before it without being a longer one: the
+# kernel reads 128 KiB at a time, and one or two of those beyond what a program wants.
+_OVERSHOOT = 256 * _KiB
+# An announced sequence may all the same be a frame of this size.
+_MOST_EAGER = 4 * _MiB
+# Frames below this many bytes count as so long where room is shared out: a piece.
+_SMALLEST_FRAME = 64 * _KiB
 
 
 @dataclass(frozen=True, slots=True)
 class ReadAheadConfig:
-    """How far ahead to plan.
+    """How far ahead to plan; all but the last two in bytes.
 
     Attributes:
-        slack: Bytes that a read may be off its stream's expected offset. 1 MiB holds eight
-            of the kernel's requests, more than it keeps under way for one reader.
-        initial: First window of a proven stream, in bytes.
-        maximum: Largest window, in bytes. It must keep the link full for the time that a
-            request takes: 120 MB/s for 0.2 s are 24 MB.
-        streams: How many readers of one handle are told apart.
+        maximum: Largest window. It must keep the link full for the time that a request
+            takes: 120 MB/s for 0.2 s are 24 MB.
+        smallest_step: Ranges are so long at least, where a window allows it, and
+        largest_step: so long at most. In between, a window is sixteen of them, so that
+            all connections work at it.
+        eager: A first read of so many bytes at the file's start announces a sequence.
+        runs: How many runs are remembered.
+        frames: How many frames of a series are planned ahead at most.
     """
 
-    slack: int = 1024 * 1024
-    initial: int = 1024 * 1024
-    maximum: int = 32 * 1024 * 1024
-    streams: int = 4
+    maximum: int = 32 * _MiB
+    smallest_step: int = 256 * _KiB
+    largest_step: int = 4 * _MiB
+    eager: int = 256 * _KiB
+    runs: int = 16
+    frames: int = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """One reader of a handle.
+class Expectation:
+    """What is known of a file's reading before its first read, from its neighbours.
 
     Attributes:
-        next_offset: Where it reads next if it is sequential.
-        window: Bytes to keep planned ahead of it; 0 until it proves to be sequential and
-            has starved.
-        planned_to: Offset one past the last byte planned.
+        stop: Neighbours were read from their start to here, and no further; 0 if nothing
+            is known of that.
+        planned_to: What lies before this was planned by somebody else.
+        window: A window to begin with, in bytes, for a file that will be read whole.
     """
 
-    next_offset: int
-    window: int = 0
+    stop: int = 0
     planned_to: int = 0
+    window: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class ReadAhead:
-    """Where the readers of one handle are, and how far ahead of them data has been planned.
+    """Plans for the readers of one open file. Not thread-safe.
+
+    Args:
+        file_size: Size of the file in bytes; nothing is planned beyond it.
+        config: How far ahead to plan.
+        expected: What is known before the first read.
 
     Attributes:
-        streams: The known readers, the one that read last first.
+        maximum: Largest window, in bytes. Whoever shares a link among several readers
+            changes it.
+        expected: As given; it holds for the next run that begins at the file's start.
     """
 
-    streams: tuple[Stream, ...] = ()
+    def __init__(
+        self,
+        file_size: int,
+        config: ReadAheadConfig | None = None,
+        expected: Expectation | None = None,
+    ) -> None:
+        self._file_size = file_size
+        self._config = config or ReadAheadConfig()
+        self._runs = Runs(self._config.runs)
+        self._frames = Frames()
+        self.maximum = self._config.maximum
+        self.expected = expected
 
-    def after(
-        self, read: ByteRange, *, starved: bool, file_size: int, config: ReadAheadConfig
-    ) -> tuple[ReadAhead, ByteRange]:
-        """Return the state after `read`, and the range to prefetch (empty for nothing).
+    @property
+    def window(self) -> int:
+        """The window of the run that was read last, in bytes."""
+        return self._runs.latest.window if self._runs.latest else 0
+
+    @property
+    def is_planned_to_end(self) -> bool:
+        """Whether the run that was read last is planned up to the end of the file."""
+        run = self._runs.latest
+        return run is not None and max(run.planned_to, run.stop) >= self._file_size
+
+    def asked(self, read: ByteRange) -> tuple[ByteRange, ...]:
+        """Return what to prefetch now that `read` was asked for; mostly nothing.
 
         Args:
-            read: The bytes that were asked for; not empty, inside the file.
-            starved: Whether the read before this one had to wait for its bytes.
-            file_size: Size of the file in bytes; nothing is planned beyond it.
-            config: How far ahead to plan.
+            read: Not empty, inside the file.
         """
-        stream = self._stream_of(read, config)
-        if stream is None:
-            fresh = Stream(next_offset=read.stop, planned_to=read.stop)
-            return ReadAhead((fresh, *self.streams)[: config.streams]), ByteRange(0, 0)
-        advanced, prefetch = _advance(stream, read, starved, file_size, config)
-        others = tuple(other for other in self.streams if other is not stream)
-        return ReadAhead((advanced, *others)), prefetch
+        run = self._runs.going_on_with(read) or self._begin(read)
+        return self._plan(run) if run.hungry else ()
 
-    def _stream_of(self, read: ByteRange, config: ReadAheadConfig) -> Stream | None:
-        near = [s for s in self.streams if abs(read.start - s.next_offset) <= config.slack]
-        return min(near, key=lambda s: abs(read.start - s.next_offset), default=None)
+    def starved(self, read: ByteRange) -> tuple[ByteRange, ...]:
+        """Return what to prefetch now that `read`, asked for before, has to wait."""
+        run = self._runs.holding(read.start)
+        if run is None:
+            return ()
+        run.hungry = True
+        self._grow(run)
+        series = self._frames.of(run)
+        if series is not None:
+            room = self.maximum // max(series.length, _SMALLEST_FRAME)
+            series.starved(most=min(max(1, room), self._config.frames))
+        return self._plan(run)
+
+    # -- what a run is expected to become --------------------------------------------------
+
+    def _begin(self, read: ByteRange) -> Run:
+        earlier = list(self._runs.begun)
+        run = self._runs.begin(read)
+        series = self._frames.begun(run, earlier)
+        if series is not None:
+            run.bound, run.sure = run.start + series.length, True
+            run.hungry = series.ahead > 0
+        elif not run.is_island:
+            self._foresee_end(run, earlier)
+        if run.start == 0:
+            run.eager = len(read) >= self._config.eager
+            self._begin_as_expected(run)
+        return run
+
+    @staticmethod
+    def _foresee_end(run: Run, earlier: list[Run]) -> None:
+        """Expect the run to be as long as those before it."""
+        *_, before, last = None, None, *earlier
+        if last is not None and before is not None and are_alike(last.length, before.length):
+            run.bound, run.sure = run.start + max(last.length, before.length), True
+        elif last is not None and last.reads > 2:
+            run.bound = run.start + last.length
+
+    def _begin_as_expected(self, run: Run) -> None:
+        expected, self.expected = self.expected, None
+        if expected is None:
+            return
+        if expected.stop:
+            run.bound, run.sure = expected.stop, False
+        run.planned_to = max(run.planned_to, expected.planned_to)
+        if expected.window:
+            run.window, run.eager, run.hungry = expected.window, True, True
+
+    # -- how far ahead ---------------------------------------------------------------------
+
+    def _grow(self, run: Run) -> None:
+        if run.is_sequence:
+            reach = self._reach(run)
+            run.window = min(2 * run.window or reach, reach, self.maximum)
+
+    def _reach(self, run: Run) -> int:
+        """Return how many bytes a run of this length may be planned ahead."""
+        length = run.length
+        if run.eager:
+            return max(min(3 * length, _MOST_EAGER), length)
+        # A run from the start of a file goes on more often than one from its middle.
+        return length if run.start == 0 else length * 3 // 4
+
+    # -- plans -----------------------------------------------------------------------------
+
+    def _plan(self, run: Run) -> tuple[ByteRange, ...]:
+        if not run.window:
+            # Hunger came before proof.
+            self._grow(run)
+        if run.is_backwards:
+            return tuple(self._plan_down(run))
+        planned = self._plan_up(run)
+        series = self._frames.of(run)
+        if series is not None and series.ahead:
+            planned.extend(self._plan_series(series))
+        return tuple(planned)
+
+    def _plan_up(self, run: Run) -> list[ByteRange]:
+        end, window = self._file_size, run.window
+        if run.bound:
+            if run.stop > run.bound + max(_OVERSHOOT, (run.bound - run.start) // 4):
+                run.bound = 0
+            else:
+                end = min(end, run.bound)
+                window = self.maximum if run.sure else window
+        start = max(run.planned_to, run.stop)
+        target = min(run.stop + window, end)
+        step = self._step(min(window, target - run.start) if run.sure else window)
+        if target <= start or (target - start < step and target < end and start > run.stop):
+            return []
+        run.planned_to = target
+        return _split(start, target, step)
+
+    def _plan_down(self, run: Run) -> list[ByteRange]:
+        stop = min(run.planned_to, run.start)
+        target = max(0, run.start - run.window)
+        step = self._step(run.window)
+        if target >= stop or (stop - target < step and target > 0 and stop < run.start):
+            return []
+        run.planned_to = target
+        return _split(target, stop, step)[::-1]
+
+    def _plan_series(self, series: Series) -> list[ByteRange]:
+        step = self._step(series.length * series.ahead)
+        return [
+            part
+            for frame in series.due(self._file_size)
+            for part in _split(frame.start, frame.stop, step)
+        ]
+
+    def _step(self, window: int) -> int:
+        step = min(max(window // 16, self._config.smallest_step), self._config.largest_step)
+        # On a grid of powers of two, so that ranges end where stored blocks do.
+        return 1 << (step.bit_length() - 1)
 
 
-def _advance(
-    stream: Stream, read: ByteRange, starved: bool, file_size: int, config: ReadAheadConfig
-) -> tuple[Stream, ByteRange]:
-    # A piece delivered late ends before its predecessor; the reader never moves back.
-    next_offset = max(stream.next_offset, read.stop)
-    window = stream.window
-    if starved:
-        window = min(2 * window, config.maximum) if window else config.initial
-    start = max(stream.planned_to, next_offset)
-    ahead = start - next_offset
-    advanced = replace(stream, next_offset=next_offset, window=window, planned_to=start)
-    if not window or ahead > window - window // 4:
-        return advanced, ByteRange(0, 0)
-    prefetch = ByteRange(start, next_offset + window).clamp(file_size)
-    return replace(advanced, planned_to=max(start, prefetch.stop)), prefetch
+def _split(start: int, stop: int, step: int) -> list[ByteRange]:
+    """Return `[start, stop)` cut where the grid of `step` is, but without slivers.
+
+    >>> [(part.start, part.stop) for part in _split(5, 42, 10)]
+    [(5, 10), (10, 20), (20, 30), (30, 42)]
+    """
+    grid = range((start // step + 1) * step, stop, step)
+    cuts = [cut for cut in grid if cut - start >= step // 2 and stop - cut >= step // 2]
+    return [ByteRange(a, b) for a, b in pairwise([start, *cuts, stop]) if b > a]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from empiarfs.archive.client import ArchiveClient
@@ -108,13 +109,21 @@ class Fetcher:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def read(self, file: RemoteFile, wanted: ByteRange, patience: Patience) -> tuple[bytes, bool]:
+    def read(
+        self,
+        file: RemoteFile,
+        wanted: ByteRange,
+        patience: Patience,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> tuple[bytes, bool]:
         """Return the bytes `wanted` of `file`, and whether they had to be waited for.
 
         Args:
             file: The version to read.
             wanted: A range inside the file.
             patience: How long to wait for the archive.
+            waiting: Called before the archive is waited for, if it must be; what it has
+                fetched goes out together with what is waited for.
 
         Returns:
             Exactly `len(wanted)` bytes; and True if the archive had to be waited for.
@@ -140,6 +149,7 @@ class Fetcher:
             return whole, False
         starved = len(located.held) < len(pieces)
         if starved:
+            waiting()
             self._from_archive(file, pieces, located, patience)
         return _cut(located, wanted, pieces), starved
 
