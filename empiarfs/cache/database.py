@@ -197,12 +197,20 @@ class BlockDatabase(diskcache.Cache):
         ((count,),) = self._sql("SELECT value FROM Settings WHERE key = 'count'").fetchall()
         return int(count)
 
-    def put_block(self, key: str, file: BlockFile, tag: str) -> None:
-        """Write the file and its row, in place of what the block had before."""
+    def put_blocks(self, blocks: Sequence[tuple[str, BlockFile, str]]) -> None:
+        """Write files and their rows, in place of what the blocks had before.
+
+        Args:
+            blocks: Key, file and tag of each.
+        """
         try:
-            self.set(key, file, tag=tag)
+            # One transaction for all: a commit costs more than a row.
+            with self.transact():
+                for key, file, tag in blocks:
+                    self.set(key, file, tag=tag)
         except BaseException:
-            self.disk.remove(file.filename)
+            for _, file, _ in blocks:
+                self.disk.remove(file.filename)
             raise
 
     def forget(self, key: str, filename: str) -> None:
@@ -242,7 +250,7 @@ class BlockDatabase(diskcache.Cache):
 
     def recover(self, key: str, filenames: Sequence[str]) -> None:
         """Remove those files that a killed writer noted and that have no row."""
-        for filename in self.without_row(name for name in filenames if key_of(name) == key):
+        for filename in self.without_row(name for name in filenames if key_of(name)):
             self.disk.remove(filename)
 
     def overhead(self) -> int:

@@ -289,26 +289,40 @@ class DiskBlockStore:
     # Writing, in the writing thread
 
     def _store_all(self, jobs: Sequence[_Job], database: BlockDatabase) -> None:
+        room = self._meter.measure(database)
+        together = eviction.batch_count(room.limit)
+        for start in range(0, len(jobs), together):
+            self._store_together(jobs[start : start + together], room, database)
+
+    def _store_together(self, jobs: Sequence[_Job], room: Room, database: BlockDatabase) -> None:
+        blocks: list[tuple[str, BlockFile, str]] = []
+        filenames: list[str] = []
         for job in jobs:
-            self._store(job, database)
+            previous = database.filename_of(job.key.short)
+            value = self._merged(job, previous is not None, database)
+            if value is not None:
+                blocks.append((job.key.short, value, job.file.entry))
+                filenames += [value.filename, *([previous] if previous else [])]
+        if blocks:
+            with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
+                needed = sum(eviction.stored_size(value.size) for _, value, _ in blocks)
+                self._make_room(database, room, needed)
+                slot.note(blocks[0][0], filenames)
+                database.put_blocks(blocks)
+                slot.wipe()
+            self._tier.drop([key for key, _, _ in blocks])
+            self._counters.add("blocks_stored", len(blocks))
+        for job in jobs:
             job.is_done = True
 
-    def _store(self, job: _Job, database: BlockDatabase) -> None:
-        key, fresh = job.key, job.pieces
-        previous = database.filename_of(key.short)
-        old = self._load(key, database) if previous is not None else None
-        if old is not None and self._has_all(old, fresh):
-            return
-        pieces = {**(self._pieces_of(old) if old is not None else {}), **fresh}
-        value = _block_file(key, job.file, pieces)
-        room = self._meter.measure(database)
-        with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
-            self._make_room(database, room, eviction.stored_size(value.size))
-            slot.note(key.short, [value.filename, *([previous] if previous else [])])
-            database.put_block(key.short, value, job.file.entry)
-            slot.wipe()
-        self._tier.drop([key.short])
-        self._counters.add("blocks_stored")
+    def _merged(self, job: _Job, exists: bool, database: BlockDatabase) -> BlockFile | None:
+        """Return what is to be stored of a block; None if another process was faster."""
+        old = self._load(job.key, database) if exists else None
+        if old is None:
+            return _block_file(job.key, job.file, job.pieces)
+        if self._has_all(old, job.pieces):
+            return None
+        return _block_file(job.key, job.file, {**self._pieces_of(old), **job.pieces})
 
     def _has_all(self, old: OpenBlock, fresh: Mapping[int, _Piece]) -> bool:
         """Tell whether the very same pieces are stored; another process was faster."""

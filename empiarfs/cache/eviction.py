@@ -44,6 +44,7 @@ _FOLDERS_SIZE = FOLDER_COUNT * STEP
 _MARGIN = 256 * 1024
 _SLOT_SHARE = 8
 _MAX_SLOTS = 8
+_MAX_TOGETHER = 8
 _BATCH = 4 * 1024 * 1024
 _WAL_SHARE = 64
 _MAX_WAL_PAGES = 1000  # SQLite's own default
@@ -75,8 +76,14 @@ def stored_size(size: int) -> int:
 
 
 def slot_count(limit: int) -> int:
-    """Return how many blocks may be in writing at once on this machine."""
+    """Return how many writers may be at it at once on this machine."""
     return max(1, min(_MAX_SLOTS, limit // _SLOT_SHARE // MAX_STORED_SIZE))
+
+
+def batch_count(limit: int) -> int:
+    """Return how many blocks a writer may store together, in one transaction."""
+    share = limit // _SLOT_SHARE // MAX_STORED_SIZE // slot_count(limit)
+    return max(1, min(_MAX_TOGETHER, share))
 
 
 def wal_pages(limit: int) -> int:
@@ -92,7 +99,8 @@ def capacity(limit: int, overhead: int) -> int:
         overhead: Bytes that folders, database and so on were last seen to take.
     """
     # Twice the WAL: it is cut back only when no reader is in its way.
-    set_aside = slot_count(limit) * MAX_STORED_SIZE + 2 * wal_pages(limit) * STEP + _MARGIN
+    in_writing = slot_count(limit) * batch_count(limit) * MAX_STORED_SIZE
+    set_aside = in_writing + 2 * wal_pages(limit) * STEP + _MARGIN
     return max(0, limit - max(overhead, _FOLDERS_SIZE) - set_aside)
 
 

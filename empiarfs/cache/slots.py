@@ -7,8 +7,8 @@ its slot, and wipes the note when all is done. Whoever gets a slot with a note i
 found a killed writer's, and removes that file unless the database knows it. So what kills
 leave behind never exceeds what is set aside for blocks in writing.
 
-A note is one line: `BlockKey.short`, then the names of files that may be left, all
-separated by blanks.
+A note is one line: the `BlockKey.short` of one of the blocks in writing, then the names of
+all files that may be left, separated by blanks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from empiarfs.cache.locks import BusyError, try_lock
 
 _POLL_S = 0.002
-_NOTE_SIZE = 1024
+_NOTE_SIZE = 4096  # eight blocks, two names of some 60 characters each
 _NO_NOTE = b"\0"
 
 # Called with a key and file names that a killed writer noted.
