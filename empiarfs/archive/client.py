@@ -203,8 +203,8 @@ class ArchiveClient:
                 and gives way to what is, with InterruptedCallError.
             patience: Of the caller.
             cancelled: Asked at each receive and ten times a second; ends the request.
-            sending: Called when the request is about to be sent; again if the connection
-                had to be made first, or anew.
+            sending: Called when the request goes to a connection; again if that had to be
+                made anew.
 
         Raises:
             FileChangedError: The archive holds another version now.

@@ -3,8 +3,9 @@
 A `Line` is what a thread borrows to send requests. There are two kinds, for one wire:
 `SessionLine` carries requests of the requests library (session.py), `PipelineLine` carries
 HEAD requests back to back (pipeline.py). A line that comes back in order is kept for the
-next request: at most two, for four seconds, since an idle connection holds a slot that
-another process may want and Apache closes it after five.
+next request: two of them for four seconds, since an idle connection holds a slot that
+another process may want and Apache closes it after five; more for a third of a second, in
+which a stream asks again. Only ten new ones a second may be opened.
 
 How a line ends says what its slot does:
 
@@ -40,6 +41,7 @@ from empiarfs.errors import EmpiarFSError, InterruptedCallError, StalledError
 
 MAX_IDLE = 2
 IDLE_S = 4.0
+SURPLUS_S = 0.3
 _COOL_DOWN_S = 1.0
 
 
@@ -251,17 +253,20 @@ class Lines:
     def _keep(self, line: Line) -> None:
         if line.socket is not None:
             line.socket.watch = None
-        surplus: Line | None = line
+        now_s = time.monotonic()
         with self._lock:
-            if not self._closed:
-                self._idle.append((time.monotonic() + line.idle_s, line))
-                surplus = None
+            closed = self._closed
+            if not closed:
+                self._idle.append((now_s + line.idle_s, line))
                 # Waiters take theirs in a moment.
-                if len(self._idle) > MAX_IDLE + self._budget.waiting:
-                    surplus = self._idle.pop(0)[1]
+                surplus = max(0, len(self._idle) - MAX_IDLE - self._budget.waiting)
+                for index, (until_s, each) in enumerate(self._idle[:surplus]):
+                    self._idle[index] = (min(until_s, now_s + SURPLUS_S), each)
+                if surplus:
+                    self._later.after(SURPLUS_S, self._close_expired)
                 self._plan_expiry()
-        if surplus is not None:
-            self._discard(surplus, reset=False)
+        if closed:
+            self._discard(line, reset=False)
         self._budget.wake()
 
     def _plan_expiry(self) -> None:

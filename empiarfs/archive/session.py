@@ -162,7 +162,7 @@ class SessionLine(Line):
         request = requests.Request(method, url, headers=self._headers(headers)).prepare()
         # requests tidies URLs up, which would change what some names mean.
         request.url = url
-        watch.sent()
+        watch.sent(connected=self.socket is not None)
         try:
             return self._session.send(
                 request,

@@ -46,8 +46,8 @@ class Watch:
         cancelled: The caller's flag, asked at every receive and ten times a second.
         received: Called after each receive that brought something.
         ticked: Called ten times a second while nothing comes.
-        sending: Called when the request is about to be sent; again if the connection had
-            to be made first, or anew.
+        sending: Called when the request goes to a connection; again if that had to be
+            made anew.
 
     Attributes:
         received_bytes: Bytes received for this request, with headers.
@@ -82,10 +82,15 @@ class Watch:
         self._recent: deque[tuple[float, int]] = deque([(0.0, 0)])
         self._next_patience_s = 0.0
 
-    def sent(self) -> None:
-        """Start the clock: the request is about to be sent."""
+    def sent(self, *, connected: bool = True) -> None:
+        """Start the clock: the request is about to be sent.
+
+        Args:
+            connected: False if a connection has to be made first, which is told again.
+        """
         self._sent_s = time.monotonic()
-        self._sending()
+        if connected:
+            self._sending()
 
     def expect(self, first_byte_s: float) -> None:
         """Start the clock for the next of several answers, which may take so many seconds."""
