@@ -241,10 +241,12 @@ class FileSystem:
         if not node.is_directory:
             raise NotDirectoryError(path)
         try:
-            items = self._tree.directory(node.path, patience).children()
+            directory = self._tree.directory(node.path, patience)
         except EmpiarFSError as exc:
             self._count_failure(exc)
             raise
+        directory.note_listed()
+        items = directory.children()
         with self._lock:
             handle = next(self._numbers)
             self._directories[handle] = items

@@ -228,3 +228,26 @@ def test_a_file_seen_to_have_changed_is_asked_for_anew(rig: Rig) -> None:
 
     assert rig.tree.version(path, patience()).size == 7
     assert path in rig.changed
+
+
+def test_sizes_after_a_listing_come_in_two_batches(tmp_path: Path) -> None:
+    names = [f"d/{number:04d}.mrc" for number in range(2_000)]
+    rig = Rig(tmp_path, FakeArchive(dict.fromkeys(names, b"abc")))
+    rig.tree.directory("d", patience()).note_listed()
+    for name in names:
+        assert rig.tree.version(name, patience()).size == 3
+
+    assert rig.archive.batches == [64, 1_936]
+    rig.catalog.close()
+
+
+def test_sizes_of_known_names_in_order_are_asked_for_ahead(tmp_path: Path) -> None:
+    names = [f"d/{number:04d}.mrc" for number in range(2_000)]
+    rig = Rig(tmp_path, FakeArchive(dict.fromkeys(names, b"abc")))
+    for name in names[:5]:
+        rig.tree.version(name, patience())
+    while len(rig.archive.probed) < 40:
+        pass
+
+    assert rig.archive.batches == [8, 32]
+    rig.catalog.close()

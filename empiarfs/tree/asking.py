@@ -335,6 +335,8 @@ class Tree:
             raise IsDirectoryError(path)
         with directory.condition:
             version = directory.versions[index]
+            if version is not None and directory.window.is_due(index):
+                self._versions.ask_ahead(directory, index)
         return version or self._versions.wait_for(directory, index, patience)
 
     def forget_version(self, path: str, old: FileVersion) -> None:

@@ -25,6 +25,8 @@ _ABSENCE_TTL_S = 30.0
 # zarr and others look for thousands of names that aren't there.
 _ABSENCES_FOR_BELIEF = 5
 _BELIEF_S = 600.0
+# How soon after reading the names a program asks for the first size, and for the next.
+_LISTED_S = 10.0
 # Bounds the absences remembered for one directory.
 _ABSENCES_KEPT = 4096
 
@@ -64,6 +66,8 @@ class Directory:
         unlisted: Names that the listing lacks and the archive has.
         outdated: Something proved that the listing no longer holds.
         no_refresh_before_s: Monotonic time before which a stale listing isn't refreshed.
+        listed_until_s: Monotonic time until which a program that wants sizes counts as
+            one that has just listed the directory.
     """
 
     def __init__(self, known: KnownDirectory) -> None:
@@ -83,6 +87,7 @@ class Directory:
         self.unlisted: dict[str, KnownRow] = {}
         self.outdated = False
         self.no_refresh_before_s = 0.0
+        self.listed_until_s = 0.0
         self._absent: dict[str, float] = {}
         self._absences = 0
         self._believed_until_s = 0.0
@@ -106,6 +111,17 @@ class Directory:
                 for item, version in zip(self.items, self.versions, strict=True)
             )
         return KnownDirectory(self.path, self.fetched_s, rows, self.refused_count)
+
+    def note_listed(self) -> None:
+        """Remember that a program has read the names, and may want sizes next."""
+        self.listed_until_s = time.monotonic() + _LISTED_S
+
+    def was_just_listed(self) -> bool:
+        """Tell whether a program has just read the names, or went on wanting sizes since."""
+        if time.monotonic() >= self.listed_until_s:
+            return False
+        self.note_listed()
+        return True
 
     def is_absent(self, name: str) -> bool:
         """Tell whether the unlisted `name` is believed absent without asking."""

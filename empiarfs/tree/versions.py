@@ -1,7 +1,8 @@
 """Asks for exact sizes and modification times of listed files, many at a time.
 
 A caller waits for its own file only: a batch asks for its neighbours too, in a thread of its
-own, and each answer is handed out as it comes (`empiarfs.core.siblings` says how many).
+own, and each answer is handed out as it comes. `empiarfs.core.siblings` says how many, and
+when the next batch begins without anybody waiting for it.
 
 Threading: safe from any thread; what is shared lies in the `Directory` and is guarded by its
 condition.
@@ -102,17 +103,34 @@ class VersionAsker:
 
     def _start_asking(self, directory: Directory, index: int) -> None:
         """Ask for the size of a row and of some that follow; the caller holds the condition."""
-        directory.window, batch = directory.window.after_miss(index, len(directory.items))
+        directory.window, batch = directory.window.after_miss(
+            index, len(directory.items), listed=directory.was_just_listed()
+        )
+        self._ask(directory, batch, index)
+
+    def ask_ahead(self, directory: Directory, index: int) -> None:
+        """Ask for what follows, as the known size of a row was wanted; under the condition."""
+        directory.window, batch = directory.window.after_hit(index, len(directory.items))
+        self._ask(directory, batch)
+
+    def foresee(self, directory: Directory, rows: Iterable[int]) -> None:
+        """Ask for those of the sizes of `rows` that aren't known, and wait for none."""
+        with directory.condition:
+            self._ask(directory, rows)
+
+    def _ask(self, directory: Directory, batch: Iterable[int], wanted: int = -1) -> None:
         rows = [
             row
             for row in batch
             if not directory.items[row].is_directory
             and directory.versions[row] is None
             and row not in directory.asked
-            and (row == index or row not in directory.failures)
+            and (row == wanted or row not in directory.failures)
         ]
+        if not rows:
+            return
         directory.asked.update(rows)
-        self._counters.add("size_requests_saved", len(rows) - 1)
+        self._counters.add("size_requests_saved", len(rows) - (wanted >= 0))
         threading.Thread(
             target=self._ask_sizes, args=(directory, rows), name="empiarfs-sizes", daemon=True
         ).start()

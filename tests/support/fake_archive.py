@@ -44,6 +44,7 @@ class FakeArchive:
         listed: Directories whose listing was asked for.
         headed: Paths asked for singly by HEAD.
         probed: Names asked for in batches.
+        batches: How many names each batch had.
         unlisted: Paths that listings leave out.
         swallowed: How many of the next requests for bytes are taken and never answered.
     """
@@ -56,6 +57,7 @@ class FakeArchive:
     listed: list[str] = field(default_factory=list)
     headed: list[str] = field(default_factory=list)
     probed: list[str] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)
     swallowed: int = 0
     base_url: str = BASE_URL
@@ -151,6 +153,7 @@ class FakeArchive:
     ) -> dict[str, ArchiveError]:
         """See `ArchiveClient.heads`."""
         failed: dict[str, ArchiveError] = {}
+        self.batches.append(len(rows))
         for row in rows:
             path = paths.join(directory, row.name)
             self.probed.append(row.name)
