@@ -100,6 +100,8 @@ class ReadAhead:
     Attributes:
         maximum: Largest window, in bytes. Whoever shares a link among several readers
             changes it.
+        least_step: Requests below this many bytes cost more than they bring on this link,
+            unless a window is that small. Whoever knows the link changes it.
         expected: As given; it holds for the next run that begins at the file's start.
     """
 
@@ -114,6 +116,7 @@ class ReadAhead:
         self._runs = Runs(self._config.runs)
         self._frames = Frames()
         self.maximum = self._config.maximum
+        self.least_step = self._config.smallest_step
         self.expected = expected
 
     @property
@@ -126,6 +129,11 @@ class ReadAhead:
         """Whether the run that was read last is planned up to the end of the file."""
         run = self._runs.latest
         return run is not None and max(run.planned_to, run.stop) >= self._file_size
+
+    def reopened(self, expected: Expectation | None) -> None:
+        """Go on with another handle of the same file: what was read may be read again."""
+        self._runs.end_all()
+        self.expected = expected
 
     def asked(self, read: ByteRange) -> tuple[ByteRange, ...]:
         """Return what to prefetch now that `read` was asked for; mostly nothing.
@@ -248,6 +256,8 @@ class ReadAhead:
 
     def _step(self, window: int) -> int:
         step = min(max(window // 16, self._config.smallest_step), self._config.largest_step)
+        # Four at least, so that one is read while the others come.
+        step = max(step, min(self.least_step, window // 4))
         # On a grid of powers of two, so that ranges end where stored blocks do.
         return 1 << (step.bit_length() - 1)
 

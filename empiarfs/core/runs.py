@@ -1,10 +1,10 @@
 """Puts the reads of one open file together to runs: stretches that were read without a gap.
 
-A read goes on a run where it starts within it or at its end, or ends where it starts. Where
-a run is read ahead of, one just behind its end (or before its start, if it goes backwards)
-belongs to it as well: the kernel's requests may arrive out of order. Two runs that come to
-touch are one if the later one lies ahead, since its read was merely early; if it is the
-earlier one that lies ahead, somebody has come to what was read before.
+A read goes on a run where it starts at its end, or not far before that, or ends where the run
+starts. Where a run is read ahead of, one just behind its end (or before its start, if it goes
+backwards) belongs to it as well: the kernel's requests may arrive out of order. Two runs that
+come to touch are one if the later one lies ahead, since its read was merely early; if it is
+the earlier one that lies ahead, somebody has come to what was read before.
 
 A handle with several readers (threads, an inherited descriptor) has several runs that grow.
 
@@ -22,6 +22,8 @@ from empiarfs.core.ranges import ByteRange
 _BEGUN = 8
 # How many requests of its own size a read may come early: kernels send two at a time.
 _EARLY = 2
+# How far behind a run's end a read may come late. What lies further back is read again.
+_LATE = 1024 * 1024
 
 
 class Run:
@@ -87,9 +89,9 @@ class Run:
         return self.eager or self.upwards > 1 or self.is_backwards
 
     def goes_up_to(self, read: ByteRange) -> bool:
-        """Tell whether `read` starts within the run, at its end, or early behind it."""
+        """Tell whether `read` starts at the run's end, late before it or early behind it."""
         slack = _EARLY * len(read) if self.window and not self.is_backwards else 0
-        return self.start <= read.start <= self.stop + slack
+        return max(self.start, self.stop - _LATE) <= read.start <= self.stop + slack
 
     def goes_down_to(self, read: ByteRange) -> bool:
         """Tell whether `read` ends where the run starts, or early before that."""
@@ -142,7 +144,7 @@ class Runs:
     def going_on_with(self, read: ByteRange) -> Run | None:
         """Return the run that `read` goes on, with the read taken in; None if there is none."""
         run = self._runs[0] if self._runs else None
-        if run is not None and run.start <= read.start <= run.stop:
+        if run is not None and read.start == run.stop:
             # The common case, spared a search: some hundred nanoseconds for each read.
             run.extend_up(read)
         else:
@@ -179,10 +181,16 @@ class Runs:
         self.begun.append(run)
         return run
 
+    def end_all(self) -> None:
+        """Let no read go on any run so far; they are remembered in `begun`."""
+        self._runs.clear()
+        self._islands = 0
+
     def _absorb(self, run: Run) -> None:
         """Join the younger runs that `run` has come to touch: their reads were early."""
         for other in self._runs[1:]:
-            if other.number > run.number and run.start <= other.start <= run.stop:
+            is_younger_island = other.is_island and other.number > run.number
+            if is_younger_island and run.start <= other.start <= run.stop:
                 run.stop = max(run.stop, other.stop)
                 run.reads += other.reads
                 run.upwards += other.upwards + 1

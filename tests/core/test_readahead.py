@@ -207,6 +207,31 @@ def test_frames_that_are_on_disk_are_not_foreseen() -> None:
     assert plans(reads, starved=False) == [(0, 0)] * 32
 
 
+def test_what_is_read_again_and_has_to_be_fetched_again_is_read_ahead_of() -> None:
+    planner = ReadAhead(64 * MiB, CONFIG)
+    for offset, size in in_sequence(100):
+        planner.asked(ByteRange(offset, offset + size))
+    planned = 0
+    for offset, size in in_sequence(20):
+        wanted = ByteRange(offset, offset + size)
+        planned += sum(map(len, (*planner.asked(wanted), *planner.starved(wanted))))
+
+    assert planned >= 15 * REQUEST
+
+
+def test_another_handle_goes_on_with_what_was_learnt_of_the_file() -> None:
+    planner = ReadAhead(64 * MiB, CONFIG)
+    for start in (MiB, 7 * MiB):
+        for offset, size in in_sequence(8, start):
+            planner.asked(ByteRange(offset, offset + size))
+            planner.starved(ByteRange(offset, offset + size))
+        planner.reopened(None)
+    wanted = ByteRange(20 * MiB, 20 * MiB + REQUEST)
+    ranges = (*planner.asked(wanted), *planner.starved(wanted))
+
+    assert (ranges[0].start, ranges[-1].stop) == (20 * MiB + REQUEST, 20 * MiB + 8 * REQUEST)
+
+
 # -- what neighbours tell ------------------------------------------------------------------
 
 
