@@ -2,14 +2,18 @@
 
 `scripts/bench` runs them. The parts, from the bottom up:
 
-* `figures`     pure: what is measured, its units, its goals, and how samples become one value
+* `figures`     pure: what is measured, its units, and how samples become one value
+* `goals`       pure: what a figure has to reach
 * `readers`     programs of their own that read, list and probe, so that they share no GIL
 * `archive`     what is served: a movie, a directory of 20,000 files, a small one
-* `links`       how far away the archive is; the loopback device so far
+* `far_archive` what else is served over slow links: a stack, headers, small files
+* `links`       how far away the archive is: the loopback device, and two simulated links
 * `clients`     what mounts it: empiarfs, and rclone as the peer
 * `places`      a client's mounts: directories, processes, memory, and their end
 * `stage`       all that one repetition of a scenario needs
+* `scenario`    something to measure
 * `scenarios`   what is done and timed
+* `far`         how it is done over slow links; `far_scenarios`: what, with its goals
 * `runner`      repetitions, clients in alternation, failures
 * `report`      table and JSON
 

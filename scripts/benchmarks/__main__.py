@@ -12,9 +12,10 @@ import click
 
 from scripts.benchmarks import report
 from scripts.benchmarks.archive import FULL, QUICK, served
-from scripts.benchmarks.clients import CLIENTS, Client
+from scripts.benchmarks.clients import CLIENT_NAMES, Client, clients_for
 from scripts.benchmarks.links import LINKS
-from scripts.benchmarks.runner import Plan, run
+from scripts.benchmarks.runner import Plan, Results, run
+from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.scenarios import SCENARIOS
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,10 +34,16 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     "--client",
     "clients",
     multiple=True,
-    type=click.Choice(list(CLIENTS)),
+    type=click.Choice(CLIENT_NAMES),
     help="Measure this one only; may be given several times.",
 )
-@click.option("--link", type=click.Choice(list(LINKS)), default="loopback", show_default=True)
+@click.option(
+    "--link",
+    "links",
+    multiple=True,
+    type=click.Choice(list(LINKS)),
+    help="Run what is done over this link only; may be given several times.",
+)
 @click.option(
     "--repeat", type=click.IntRange(1), default=None, help="Repetitions [default: 3; 1 if quick]."
 )
@@ -52,7 +59,7 @@ def main(
     only_list: bool,
     scenarios: tuple[str, ...],
     clients: tuple[str, ...],
-    link: str,
+    links: tuple[str, ...],
     repeat: int | None,
     quick: bool,
     json_file: Path | None,
@@ -62,33 +69,60 @@ def main(
 
     Prints a table with the median of the repetitions (least and most in brackets), the
     requests and the bytes over the wire, and the goals. TMPDIR says where the files go:
-    some 6 GB for a while. Ends with status 1 if a client fails or gives wrong bytes.
+    some 7 GB for a while. Ends with status 1 if a client fails or gives wrong bytes.
     """
     if only_list:
         _list_all()
         return
-    plan = Plan(
-        scenarios=tuple(SCENARIOS[name] for name in scenarios or SCENARIOS),
-        clients=tuple(CLIENTS[name] for name in clients or CLIENTS),
-        link=LINKS[link],
-        repetitions=repeat or (1 if quick else 3),
-        scale=QUICK if quick else FULL,
-    )
-    about = report.machine() | _versions(plan.clients)
+    plans = [
+        Plan(
+            scenarios=chosen,
+            clients=tuple(clients_for(link)[name] for name in clients or CLIENT_NAMES),
+            link=LINKS[link],
+            repetitions=repeat or (1 if quick else 3),
+            scale=QUICK if quick else FULL,
+        )
+        for link in links or LINKS
+        if (chosen := _scenarios_over(link, scenarios))
+    ]
+    if not plans:
+        raise click.UsageError("none of these scenarios is done over this link")
+    about = report.machine() | _versions(plans[0].clients)
     _say("making what is served")
-    with served(plan.scale) as archive:
-        results = run(plan, archive, _say)
+    with served(plans[0].scale, far=any(plan.link.rate for plan in plans)) as archive:
+        results = [run(plan, archive, _say) for plan in plans]
     about["load after"] = report.load()
-    missed = report.missed(plan, results)
-    print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()) + "\n")
-    print(report.table(plan, results))
-    for heading, lines in (("missed", missed), ("failed", results.failures)):
-        print("".join(f"\n{heading}: {line}" for line in lines), end="\n" if lines else "")
+    print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()))
+    missed = [
+        line for plan, result in zip(plans, results, strict=True) for line in _tell(plan, result)
+    ]
     if quick:
         print("\nquick: too little data for the goals to mean anything")
     if json_file is not None:
-        json_file.write_text(json.dumps(report.as_json(plan, results, about), indent=2) + "\n")
-    sys.exit(1 if results.failures or (strict and missed) else 0)
+        found = [report.as_json(*pair, about) for pair in zip(plans, results, strict=True)]
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    failed = any(result.failures for result in results)
+    sys.exit(1 if failed or (strict and missed) else 0)
+
+
+def _scenarios_over(link: str, wanted: tuple[str, ...]) -> tuple[Scenario, ...]:
+    return tuple(
+        scenario
+        for scenario in SCENARIOS.values()
+        if scenario.link == link and (not wanted or scenario.name in wanted)
+    )
+
+
+def _tell(plan: Plan, results: Results) -> list[str]:
+    """Print what came of a plan; return the goals that were missed."""
+    missed = report.missed(plan, results)
+    print(f"\nlink {plan.link.name}: {plan.link.description}")
+    if results.link_late_s:
+        print(f"the link itself was late by {results.link_late_s * 1e3:.0f} ms at worst")
+    print("\n" + report.table(plan, results))
+    for heading, lines in (("missed", missed), ("failed", results.failures)):
+        print("".join(f"\n{heading}: {line}" for line in lines), end="\n" if lines else "")
+    return missed
 
 
 def _list_all() -> None:
@@ -97,7 +131,7 @@ def _list_all() -> None:
         for figure in scenario.figures(FULL):
             goals = ", ".join(goal.text for goal in figure.goals)
             print(f"    {figure.title}" + (f" [{goals}]" if goals else ""))
-    print("clients: " + ", ".join(CLIENTS))
+    print("clients: " + ", ".join(CLIENT_NAMES))
     for link in LINKS.values():
         print(f"link {link.name}: {link.description}")
 

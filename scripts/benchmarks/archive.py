@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy
 import xxhash
 
+from scripts.benchmarks.far_archive import FarScale, make_far
 from tests.support import tree
 from tests.support.apache import ApacheServer
 
@@ -40,14 +41,16 @@ class Scale:
     Attributes:
         movie_size: Bytes of the big file.
         many: Files in the big directory.
+        far: How much is served to those behind a slow link.
     """
 
     movie_size: int
     many: int
+    far: FarScale
 
 
-FULL = Scale(movie_size=2_000_000_000, many=20_000)
-QUICK = Scale(movie_size=200_000_000, many=2_000)
+FULL = Scale(movie_size=2_000_000_000, many=20_000, far=FarScale())
+QUICK = Scale(movie_size=200_000_000, many=2_000, far=FarScale().quick())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,14 @@ class ServedArchive:
         scale: How much there is.
         digest: The xxh3 of the movie's bytes, in hexadecimal.
         sizes: What `ls -l` must say of the many files, by name.
+        listed: The same of those that are listed over a slow link; empty without one.
     """
 
     server: ApacheServer
     scale: Scale
     digest: str
     sizes: dict[str, int]
+    listed: dict[str, int]
 
     def warm_up(self) -> None:
         """Read the movie's bytes, so that no client waits for this machine's disk."""
@@ -75,8 +80,12 @@ class ServedArchive:
 
 
 @contextmanager
-def served(scale: Scale) -> Iterator[ServedArchive]:
+def served(scale: Scale, *, far: bool = False) -> Iterator[ServedArchive]:
     """Make the archive and serve it; everything is removed at the end.
+
+    Args:
+        scale: How much of it.
+        far: Make what is read over slow links, too.
 
     Raises:
         OSError: The disk hasn't room for the movie and a copy of it in a client's cache.
@@ -88,10 +97,11 @@ def served(scale: Scale) -> Iterator[ServedArchive]:
         for number in range(_SMALL_COUNT):
             name = f"particles_{number:02d}.star"
             tree.write_file(root / SMALL / name, tree.contents(name.encode(), 5_000))
+        listed = make_far(root, scale.far) if far else {}
         tree.set_times(root)
         os.sync()
         with ApacheServer(root) as server:
-            yield ServedArchive(server, scale, digest, sizes)
+            yield ServedArchive(server, scale, digest, sizes, listed)
 
 
 def _check_room(directory: Path, needed: int) -> None:

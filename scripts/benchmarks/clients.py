@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import empiarfs
@@ -46,12 +47,15 @@ def _empiarfs_command(point: Path, url: str, cache: Path, log: Path) -> list[str
     ]
 
 
-def _rclone_command(point: Path, url: str, cache: Path, log: Path) -> list[str]:
+def _rclone_command(
+    point: Path, url: str, cache: Path, log: Path, *, tuning: Sequence[str] = ()
+) -> list[str]:
     return [
         *(str(rclone_binary()), "mount", ":http:", str(point), "--http-url", url),
         *("--vfs-cache-mode", "full", "--vfs-cache-max-size", f"{_CACHE_GIB}G", "--read-only"),
         *("--cache-dir", str(cache), "--config", str(log.with_name("rclone.conf"))),
         *("--log-file", str(log), "--log-level", "NOTICE"),
+        *tuning,
     ]
 
 
@@ -92,4 +96,24 @@ EMPIARFS = Client(
 )
 RCLONE = Client("rclone", _rclone_command, _rclone_version, _rclone_has_stored)
 
-CLIENTS = {client.name: client for client in (EMPIARFS, RCLONE)}
+_MANY_STREAMS = ("--vfs-read-chunk-streams", "8", "--vfs-read-chunk-size", "4M")
+_SHORT_TIMEOUTS = ("--timeout", "12s", "--contimeout", "5s")
+# What a user who knows the link would set. 64 HEAD requests at once are refused by EBI.
+_TUNINGS = {
+    "loopback": (*_MANY_STREAMS, "--checkers", "64"),
+    "good": (*_MANY_STREAMS, "--checkers", "64"),
+    "ebi": (*_MANY_STREAMS, "--checkers", "20", *_SHORT_TIMEOUTS),
+}
+
+CLIENT_NAMES = (EMPIARFS.name, RCLONE.name, "rclone-tuned")
+
+
+def clients_for(link: str) -> dict[str, Client]:
+    """Return all clients as they are set up for a link, by name."""
+    tuned = Client(
+        "rclone-tuned",
+        partial(_rclone_command, tuning=_TUNINGS[link]),
+        _rclone_version,
+        _rclone_has_stored,
+    )
+    return {client.name: client for client in (EMPIARFS, RCLONE, tuned)}

@@ -1,10 +1,11 @@
-"""What is measured, and how it is judged: units, samples, summaries, goals.
+"""What is measured: units, figures, samples, and what several samples say together.
 
-Pure. Values are in seconds, bytes, or bytes a second; only `format_value` knows prefixes.
+Pure. Values are in seconds, bytes, bytes a second, or parts of one; only `format_value`
+knows prefixes.
 
 A figure is summed up over its repetitions by the median, or by the worst value where the
-goal is a bound that must always hold. Requests and bytes over the wire are summed up by
-their median too, but a goal of no request at all looks at the worst repetition.
+goal is a bound that must always hold. Traffic is summed up by its median too, but for what
+must never happen in any repetition: requests, connections and refusals at most.
 """
 
 from __future__ import annotations
@@ -23,9 +24,18 @@ class Unit(enum.Enum):
     BYTES = "MB"
     SECONDS = "s"
     LATENCY = "ms"
+    PART = "%"
+    RATIO = "×"
 
 
-_PER_SHOWN = {Unit.BYTES_A_SECOND: 1e6, Unit.BYTES: 1e6, Unit.SECONDS: 1.0, Unit.LATENCY: 1e-3}
+_PER_SHOWN = {
+    Unit.BYTES_A_SECOND: 1e6,
+    Unit.BYTES: 1e6,
+    Unit.SECONDS: 1.0,
+    Unit.LATENCY: 1e-3,
+    Unit.PART: 0.01,
+    Unit.RATIO: 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +46,22 @@ class Sample:
         figure: The key of the figure.
         value: In the unit of the figure.
         wire: Bytes of bodies that the archive sent, or None where that doesn't matter.
-        requests: Requests that the archive answered, or None likewise.
+        requests: Requests that the archive answered, over a slow link those that were sent;
+            or None likewise.
+        unread: Bytes of `wire` that nobody asked the client for, or None if not known.
+        connections: The most that were open at once, or None if not known.
+        refused: Connections that were refused, or None if not known.
+        is_over: The work was given up when it had taken `value`.
     """
 
     figure: str
     value: float
     wire: int | None = None
     requests: int | None = None
+    unread: int | None = None
+    connections: int | None = None
+    refused: int | None = None
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,10 @@ class Summary:
         requests: The median of the requests, or None.
         most_requests: The most requests of any repetition, or None.
         samples: How many there were.
+        unread: The median of the bytes that nobody read, or None.
+        connections: The most connections of any repetition, or None.
+        refused: The most refusals of any repetition, or None.
+        is_over: The value is of work that was given up.
     """
 
     value: float
@@ -66,6 +89,10 @@ class Summary:
     requests: int | None
     most_requests: int | None
     samples: int
+    unread: int | None = None
+    connections: int | None = None
+    refused: int | None = None
+    is_over: bool = False
 
 
 class Goal(Protocol):
@@ -79,67 +106,6 @@ class Goal(Protocol):
     def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
         """Tell whether it is reached; None where the peer is needed and wasn't measured."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FactorOfPeer:
-    """At least `factor` times the peer's speed."""
-
-    factor: float
-
-    @property
-    def text(self) -> str:
-        """The goal in a few words."""
-        return f"≥ {self.factor:g} × rclone"
-
-    def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
-        """Compare the two speeds."""
-        return None if peer is None else ours.value >= self.factor * peer.value
-
-
-@dataclass(frozen=True, slots=True)
-class NoSlowerThanPeer:
-    """No more time than the peer takes."""
-
-    @property
-    def text(self) -> str:
-        """The goal in a few words."""
-        return "≤ rclone"
-
-    def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
-        """Compare the two times."""
-        return None if peer is None else ours.value <= peer.value
-
-
-@dataclass(frozen=True, slots=True)
-class Below:
-    """Less than `limit`, whatever the peer does."""
-
-    limit: float
-    unit: Unit
-
-    @property
-    def text(self) -> str:
-        """The goal in a few words."""
-        return f"< {format_value(self.limit, self.unit)}"
-
-    def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
-        """Compare with the limit."""
-        return ours.value < self.limit
-
-
-@dataclass(frozen=True, slots=True)
-class NoRequest:
-    """Not one request, in any repetition."""
-
-    @property
-    def text(self) -> str:
-        """The goal in a few words."""
-        return "no request"
-
-    def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
-        """Look at the repetition with the most requests."""
-        return None if ours.most_requests is None else ours.most_requests == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +133,20 @@ def summary_of(figure: Figure, samples: Iterable[Sample]) -> Summary | None:
     if not ours:
         return None
     values = [sample.value for sample in ours]
-    requests = [sample.requests for sample in ours if sample.requests is not None]
+    value = max(values) if figure.worst_counts else statistics.median(values)
+    requests = _known([sample.requests for sample in ours])
     return Summary(
-        value=max(values) if figure.worst_counts else statistics.median(values),
+        value=value,
         least=min(values),
         most=max(values),
-        wire=_median([sample.wire for sample in ours if sample.wire is not None]),
+        wire=_median(_known([sample.wire for sample in ours])),
         requests=_median(requests),
         most_requests=max(requests, default=None),
         samples=len(ours),
+        unread=_median(_known([sample.unread for sample in ours])),
+        connections=max(_known([sample.connections for sample in ours]), default=None),
+        refused=max(_known([sample.refused for sample in ours]), default=None),
+        is_over=any(sample.is_over and sample.value <= value for sample in ours),
     )
 
 
@@ -192,6 +163,10 @@ def format_value(value: float, unit: Unit) -> str:
     shown = value / _PER_SHOWN[unit]
     digits = 0 if shown >= 100 else 1 if shown >= 10 else 2 if shown >= 1 else 3
     return f"{shown:,.{digits}f} {unit.value}"
+
+
+def _known(values: Iterable[int | None]) -> list[int]:
+    return [value for value in values if value is not None]
 
 
 def _median(values: Sequence[int]) -> int | None:

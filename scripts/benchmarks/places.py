@@ -45,6 +45,14 @@ class Mounted:
         self.path = path
         self.pid = pid
 
+    def abort(self) -> None:
+        """Kill the client, which fails whoever waits for it, and leave its context then.
+
+        A program that waits for a look-up can't be killed before.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def memory(self) -> int:
         """Return the resident memory of the process and its children, in bytes."""
         return sum(_status_bytes(pid, "VmRSS") for pid in (self.pid, *_children(self.pid)))

@@ -11,6 +11,7 @@ programs. Imports nothing but the standard library and xxhash: each start costs 
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import random
 import select
@@ -20,9 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 READ_SIZE = 2**20
+PAGE = 4096
 PROBE_INTERVAL_S = 0.01
 
 _SCATTERED_SIZE = 65_536
@@ -41,9 +43,14 @@ def run(program: str, *arguments: str | Path) -> Any:
         return result_of(process)
 
 
-def result_of(process: subprocess.Popen[bytes]) -> Any:
-    """Close the input of a program, wait for its end, and return what it printed."""
-    output, errors = process.communicate(timeout=_DEADLINE_S)
+def result_of(process: subprocess.Popen[bytes], deadline_s: float = _DEADLINE_S) -> Any:
+    """Close the input of a program, wait for its end, and return what it printed.
+
+    Raises:
+        RuntimeError: See `run`.
+        subprocess.TimeoutExpired: It isn't at its end after so many seconds, and goes on.
+    """
+    output, errors = process.communicate(timeout=deadline_s)
     if process.returncode != 0:
         message = errors.decode(errors="replace").strip()[-1000:]
         raise RuntimeError(f"a reader failed with status {process.returncode}: {message}")
@@ -100,6 +107,99 @@ def _scatter(path: str, seed: str, count: str) -> dict[str, float]:
     return {"seconds": time.monotonic() - begin}
 
 
+def _start(path: str, size: str) -> dict[str, Any]:
+    """Read the first `size` bytes of a file, as a stream."""
+    buffer = memoryview(bytearray(READ_SIZE))
+    left = int(size)
+    begin = time.monotonic()
+    with open(path, "rb", buffering=0) as file:
+        while left and (count := file.readinto(buffer[:left])):
+            left -= count
+    return _told(begin, [(path, 0, int(size) - left)])
+
+
+def _each(directory: str, count: str, size: str) -> dict[str, Any]:
+    """Read the first `size` bytes of the first `count` files of a directory, in order."""
+    ranges = []
+    begin = time.monotonic()
+    for name in sorted(os.listdir(directory))[: int(count)]:
+        path = os.path.join(directory, name)
+        with open(path, "rb", buffering=0) as file:
+            ranges.append((path, 0, len(file.read(int(size)))))
+    return _told(begin, ranges)
+
+
+def _pick(path: str, how: str, count: str) -> dict[str, Any]:
+    """Read `count` pages at random places of a file, by `read` or by `mmap`."""
+    chosen = random.Random(1)
+    begin = time.monotonic()
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        places = [chosen.randrange(size // PAGE) * PAGE for _ in range(int(count))]
+        if how == "read":
+            for place in places:
+                os.pread(file.fileno(), PAGE, place)
+        else:
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
+                for place in places:
+                    memory[place]
+    return _told(begin, [(path, place, PAGE) for place in sorted(set(places))])
+
+
+def _frames(path: str, start: str, size: str, step: str) -> dict[str, Any]:
+    """Read each `step`th frame of a stack whose first one starts at `start`."""
+    begin = time.monotonic()
+    with open(path, "rb", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        ranges = [
+            (path, place, len(os.pread(file.fileno(), int(size), place)))
+            for place in range(int(start), end, int(step) * int(size))
+        ]
+    return _told(begin, ranges)
+
+
+def _list_all(path: str) -> dict[str, Any]:
+    """Say what `ls -l` of a directory says."""
+    environment = {"LC_ALL": "C", "TZ": "UTC"}
+    words = ["/bin/ls", "-l", path]
+    begin = time.monotonic()
+    done = subprocess.run(words, env=environment, capture_output=True, check=False)
+    seconds = time.monotonic() - begin
+    rows = [line.split() for line in done.stdout.decode().splitlines()[1:]]
+    return {
+        "seconds": seconds,
+        "sizes": {row[-1]: row[4] for row in rows},
+        "complaints": done.stderr.decode(errors="replace").splitlines(),
+    }
+
+
+def _differing(ranges: str, mounted: str, served: str) -> list[Any]:
+    """Return those of the ranges, as `_told` names them, that differ from what is served."""
+    differing = []
+    for path, place, size in json.loads(ranges):
+        found = []
+        for name in (path, os.path.join(served, os.path.relpath(path, mounted))):
+            with open(name, "rb", buffering=0) as file:
+                file.seek(place)
+                found.append(_read_at_most(file, size))
+        if len(found[0]) != size or found[0] != found[1]:
+            differing.append((path, place, size))
+    return differing
+
+
+def _read_at_most(file: IO[bytes], size: int) -> bytes:
+    parts = []
+    while size and (data := file.read(min(size, READ_SIZE))):
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
+
+
+def _told(begin: float, ranges: list[tuple[str, int, int]]) -> dict[str, Any]:
+    """Return when it was, and which bytes were read: path, offset and size of each range."""
+    return {"begin": begin, "seconds": time.monotonic() - begin, "ranges": ranges}
+
+
 def _probe(path: str) -> list[tuple[float, float]]:
     """List a directory every ten milliseconds until the input ends.
 
@@ -123,6 +223,12 @@ _PROGRAMS: dict[str, Callable[..., object]] = {
     "read": _read,
     "digest": _digest,
     "scatter": _scatter,
+    "start": _start,
+    "each": _each,
+    "pick": _pick,
+    "frames": _frames,
+    "list": _list_all,
+    "differing": _differing,
     "probe": _probe,
 }
 

@@ -68,6 +68,7 @@ def as_json(plan: Plan, results: Results, about: dict[str, str]) -> dict[str, An
         "scale": asdict(plan.scale),
         "figures": [_figure_as_json(figure, names, results) for figure in plan.figures()],
         "failures": results.failures,
+        "link_late_s": results.link_late_s,
     }
 
 
@@ -112,16 +113,28 @@ def _judge(goal: Goal, figure: Figure, results: Results) -> bool | None:
 def _cell(figure: Figure, summary: Summary | None) -> str:
     if summary is None:
         return "–"
-    parts = [format_value(summary.value, figure.unit)]
+    shown = format_value(summary.value, figure.unit)
+    parts = [f"over {shown}" if summary.is_over else shown]
     if summary.samples > 1:
         low, high = (
             format_value(value, figure.unit).split(" ")[0]
             for value in (summary.least, summary.most)
         )
         parts.append(f"({low}–{high})")
+    return " ".join([*parts, ", ".join(_traffic(summary))]).rstrip()
+
+
+def _traffic(summary: Summary) -> list[str]:
+    parts = []
     if summary.requests is not None and summary.wire is not None:
-        parts.append(f"{summary.requests:,} requests, {summary.wire / 1e6:,.1f} MB")
-    return " ".join(parts)
+        parts += [f"{summary.requests:,} requests", f"{summary.wire / 1e6:,.1f} MB"]
+    if summary.unread is not None:
+        parts.append(f"{summary.unread / 1e6:,.1f} unread")
+    if summary.connections is not None:
+        parts.append(f"{summary.connections} connections")
+    if summary.refused:
+        parts.append(f"{summary.refused} REFUSED")
+    return parts
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -15,7 +15,7 @@ from scripts.benchmarks.archive import Scale, ServedArchive
 from scripts.benchmarks.clients import Client
 from scripts.benchmarks.figures import Figure, Sample, Summary, format_value, summary_of
 from scripts.benchmarks.links import Link
-from scripts.benchmarks.scenarios import Scenario
+from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.stage import Stage, WrongAnswerError
 
 # What a client or a reader may fail with; anything else is a mistake of the benchmark.
@@ -54,10 +54,12 @@ class Results:
     Attributes:
         samples: By the name of the client.
         failures: What went wrong, in words.
+        link_late_s: By how much a slow link itself was late at worst; see `links.Way`.
     """
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    link_late_s: float = 0.0
 
     def summary(self, figure: Figure, client: str) -> Summary | None:
         """Return what the repetitions say together, or None if there were none."""
@@ -68,21 +70,23 @@ def run(plan: Plan, archive: ServedArchive, say: Callable[[str], None]) -> Resul
     """Run all scenarios of a plan, saying each sample as it comes."""
     results = Results({client.name: [] for client in plan.clients})
     units = {figure.key: figure for figure in plan.figures()}
-    with plan.link.connect(archive.server.url) as url:
+    with plan.link.connect(archive.server.url) as way:
         for scenario in plan.scenarios:
             say(f"{scenario.name}: {scenario.title}")
             for number in range(1, plan.repetitions + 1):
                 for client in _in_turn(plan.clients, number):
-                    stage = Stage(archive, url, client)
+                    stage = Stage(archive, way, client, plan.link.name)
                     try:
                         for sample in scenario.measure(stage):
                             results.samples[client.name].append(sample)
                             value = format_value(sample.value, units[sample.figure].unit)
-                            say(f"  {number}/{plan.repetitions} {client.name:9} "
-                                f"{sample.figure:18} {value}")  # fmt: skip
+                            over = "over " if sample.is_over else ""
+                            say(f"  {number}/{plan.repetitions} {client.name:12} "
+                                f"{sample.figure:18} {over}{value}")  # fmt: skip
                     except _FAILURES as exc:
                         results.failures.append(f"{scenario.name}, {client.name}: {exc}")
-                        say(f"  {number}/{plan.repetitions} {client.name:9} FAILED: {exc}")
+                        say(f"  {number}/{plan.repetitions} {client.name:12} FAILED: {exc}")
+        results.link_late_s = way.late_s
     return results
 
 

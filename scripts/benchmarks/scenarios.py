@@ -1,4 +1,4 @@
-"""What is done through each client, and timed.
+"""What is done through each client, and timed; those over slow links are in `far_scenarios`.
 
 A scenario yields samples of its figures, one repetition at a time, and checks what it was
 given: bytes by their digest, listings by names and exact sizes.
@@ -19,23 +19,17 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 from scripts.benchmarks import readers
 from scripts.benchmarks.archive import MANY, MOVIE, SMALL, Scale
-from scripts.benchmarks.figures import (
-    Below,
-    FactorOfPeer,
-    Figure,
-    NoRequest,
-    NoSlowerThanPeer,
-    Sample,
-    Unit,
-)
+from scripts.benchmarks.far_scenarios import FAR_SCENARIOS
+from scripts.benchmarks.figures import Figure, Sample, Unit
+from scripts.benchmarks.goals import Below, FactorOfPeer, NoRequest, NoSlowerThanPeer
 from scripts.benchmarks.places import MemoryWatch, Mounted
+from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.stage import Stage, WrongAnswerError
 
 # The bounds that the project promises.
@@ -50,23 +44,6 @@ _SCATTERED_READERS = 4
 _SCATTERED_READS = 500
 # Fewer listings in between than this say nothing about the longest.
 _FEWEST_PROBES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Something to measure.
-
-    Attributes:
-        name: Names it in options and JSON.
-        title: What it does, in a few words.
-        figures: Returns its figures with their goals, for an archive of some scale.
-        measure: Does it once, through the client of a stage.
-    """
-
-    name: str
-    title: str
-    figures: Callable[[Scale], tuple[Figure, ...]]
-    measure: Callable[[Stage], Iterator[Sample]]
 
 
 def _reading_figures(scale: Scale) -> tuple[Figure, ...]:
@@ -248,5 +225,6 @@ SCENARIOS = {
         Scenario("ls", "ls -l of a big directory", _listing_figures, _measure_listing),
         Scenario("memory", "resident memory", _memory_figures, _measure_memory),
         Scenario("latency", "a small ls beside a big one", _latency_figures, _measure_latency),
+        *FAR_SCENARIOS,
     )
 }

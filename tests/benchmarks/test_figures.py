@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.benchmarks.figures import (
+from scripts.benchmarks.figures import Figure, Goal, Sample, Summary, Unit, summary_of
+from scripts.benchmarks.goals import (
+    AtLeast,
     Below,
+    ConnectionsWithin,
     FactorOfPeer,
-    Figure,
-    Goal,
+    FetchesWithin,
     NoRequest,
     NoSlowerThanPeer,
-    Sample,
-    Summary,
-    Unit,
-    summary_of,
+    RequestsWithin,
 )
 
 SPEED = Figure("speed", "the speed", Unit.BYTES_A_SECOND)
@@ -81,3 +80,45 @@ def test_one_request_in_any_repetition_misses_the_goal_of_none() -> None:
     assert NoRequest().is_reached(summary(1.0, most_requests=0), None) is True
     assert NoRequest().is_reached(summary(1.0, most_requests=1), None) is False
     assert NoRequest().is_reached(summary(1.0), None) is None
+
+
+def test_a_median_of_work_that_was_given_up_says_so() -> None:
+    samples = [Sample("speed", 120.0, is_over=True), Sample("speed", 120.0, is_over=True)]
+
+    mostly = summary_of(SPEED, [*samples, Sample("speed", 3.0)])
+    rarely = summary_of(SPEED, [samples[0], Sample("speed", 3.0), Sample("speed", 4.0)])
+
+    assert mostly is not None
+    assert rarely is not None
+    assert (mostly.value, mostly.is_over) == (120.0, True)
+    assert (rarely.value, rarely.is_over) == (4.0, False)
+    assert Below(121.0, Unit.SECONDS).is_reached(mostly, None) is False
+    assert AtLeast(1.0, Unit.SECONDS).is_reached(mostly, None) is False
+
+
+def test_what_may_never_happen_is_judged_by_the_worst_repetition() -> None:
+    found = summary_of(
+        SPEED,
+        [
+            Sample("speed", 1.0, wire=100, requests=10, unread=5, connections=20, refused=0),
+            Sample("speed", 1.0, wire=200, requests=30, unread=7, connections=12, refused=1),
+            Sample("speed", 1.0, wire=150, requests=20, unread=9, connections=12, refused=0),
+        ],
+    )
+
+    assert found is not None
+    assert (found.wire, found.unread, found.connections, found.refused) == (150, 7, 20, 1)
+    assert FetchesWithin(150).is_reached(found, None) is True
+    assert FetchesWithin(149).is_reached(found, None) is False
+    assert RequestsWithin(30).is_reached(found, None) is True
+    assert RequestsWithin(29).is_reached(found, None) is False
+    assert ConnectionsWithin(20).is_reached(found, None) is False
+    assert ConnectionsWithin(20).is_reached(summary(1.0), None) is None
+
+
+@pytest.mark.parametrize(
+    ("goal", "ours", "expected"),
+    [(AtLeast(0.9, Unit.PART), 0.9, True), (AtLeast(0.9, Unit.PART), 0.89, False)],
+)
+def test_a_least_is_reached_or_missed(goal: Goal, ours: float, expected: bool) -> None:
+    assert goal.is_reached(summary(ours), None) is expected

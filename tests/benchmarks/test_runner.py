@@ -15,14 +15,17 @@ import xxhash
 from scripts.benchmarks import readers, report
 from scripts.benchmarks.archive import MANY, MOVIE, Scale, served
 from scripts.benchmarks.clients import EMPIARFS, RCLONE, Client
-from scripts.benchmarks.figures import FactorOfPeer, Figure, NoRequest, Sample, Unit
+from scripts.benchmarks.far_archive import FarScale
+from scripts.benchmarks.figures import Figure, Sample, Unit
+from scripts.benchmarks.goals import FactorOfPeer, NoRequest
 from scripts.benchmarks.links import LOOPBACK
 from scripts.benchmarks.runner import Plan, Results, run
-from scripts.benchmarks.scenarios import SCENARIOS, Scenario
+from scripts.benchmarks.scenario import Scenario
+from scripts.benchmarks.scenarios import SCENARIOS
 from scripts.benchmarks.stage import Stage, WrongAnswerError
 from tests.support.apache import ApacheServer
 
-TINY = Scale(movie_size=3_000_001, many=4)
+TINY = Scale(movie_size=3_000_001, many=4, far=FarScale(12, 3, 3, 5, 2, 100_000))
 SPEED = Figure("fake.speed", "fake", Unit.BYTES_A_SECOND, (FactorOfPeer(2.0), NoRequest()))
 SPEEDS = {"empiarfs": 300e6, "rclone": 200e6}
 
