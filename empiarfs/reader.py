@@ -63,6 +63,7 @@ class Reader:
 
     def _starve(self, wanted: ByteRange) -> None:
         with self._lock:
+            self._plan.least_step = self._fetcher.worthwhile_size
             foreseen = self._plan.starved(wanted)
         self._prefetch(foreseen)
 

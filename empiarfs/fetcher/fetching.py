@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 # Plans that wait for the foreseeing thread; older ones are forgotten.
 _PLANS_KEPT = 256
+# Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
+_WORTHWHILE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,16 @@ class Fetcher:
                 )
                 self._foreseer.start()
             self._condition.notify()
+
+    @property
+    def worthwhile_size(self) -> int:
+        """How many bytes a request should be for, lest it cost more than it brings.
+
+        What one connection brings in a few round trips: less on a slow link, where several
+        connections together are faster, more on a fast one, where they aren't.
+        """
+        size = int(self._workers.speed * _WORTHWHILE_S)
+        return min(max(size, self._config.smallest_span), self._config.largest_span)
 
     def drop_foreseen(self, file: RemoteFile) -> None:
         """Forget what was foreseen of `file` and isn't on its way yet."""
