@@ -83,6 +83,15 @@ def can_invalidate() -> bool:
     return VERSION >= (3, 2)
 
 
+def needs_intr() -> bool:
+    """Tell whether libfuse has to be asked to pass interrupts on.
+
+    From 3.17 on it tells the kernel not to send any unless `intr` is set; before, they came
+    anyway.
+    """
+    return VERSION >= (3, 17)
+
+
 def knows_max_threads() -> bool:
     """Tell whether libfuse has, and lets us set, a limit of its threads."""
     return VERSION >= (3, 12)

@@ -78,6 +78,8 @@ def session_keywords(options: SessionOptions) -> dict[str, Any]:
     keywords |= {name: _escaped(value) or True for name, value in options.further.items()}
     if library.knows_max_threads():
         keywords["max_threads"] = _MAX_THREADS
+    if library.needs_intr():
+        keywords["intr"] = True
     if major == 3:
         keywords["max_idle_threads"] = _MAX_IDLE_THREADS
     if major == 2 and options.nonempty:
