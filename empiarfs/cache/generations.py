@@ -31,6 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from empiarfs.cache.locks import locked, try_lock_descriptor
+from empiarfs.cache.spread import spread_folders_below
 from empiarfs.errors import CacheError
 
 _NAME = re.compile(r"gen-([0-9]{1,9})\Z")
@@ -162,6 +163,7 @@ class Generations:
                 number = 1 + max((_number(item.name) for item in found), default=0)
             path = self.directory / f"gen-{max(number, 1)}"
             path.mkdir(mode=0o700)
+            spread_folders_below(path)
             fresh = self.directory / f"current.{os.getpid()}"
             fresh.write_text(path.name + "\n")
             fresh.replace(self._pointer)
