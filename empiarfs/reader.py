@@ -10,11 +10,13 @@ microseconds that a plan takes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Sequence
 
 from empiarfs.core.files import RemoteFile
+from empiarfs.core.manners import Footprint
 from empiarfs.core.ranges import ByteRange
-from empiarfs.core.readahead import ReadAhead, ReadAheadConfig
+from empiarfs.core.readahead import ReadAhead
 from empiarfs.fetcher import Fetcher
 from empiarfs.patience import Patience
 
@@ -25,20 +27,42 @@ class Reader:
     Args:
         file: The version; another one in the archive makes reads fail, never mixes.
         fetcher: Where bytes come from.
-        config: How far to read ahead.
+        plan: Says what to read ahead; one of its own if None.
+        footprint: Collects what is read; one of its own if None.
+        limit: Returns the largest window that the reader may have now, in bytes.
+        ending: Called once, when all up to the file's end is planned or was read.
 
     Attributes:
         file: As given.
+        plan: As given; belongs to the reader until it is closed.
+        footprint: As given.
+        hungry_s: When it last had to wait for the archive, by the monotonic clock.
     """
 
     def __init__(
-        self, file: RemoteFile, fetcher: Fetcher, config: ReadAheadConfig | None = None
+        self,
+        file: RemoteFile,
+        fetcher: Fetcher,
+        *,
+        plan: ReadAhead | None = None,
+        footprint: Footprint | None = None,
+        limit: Callable[[], int] | None = None,
+        ending: Callable[[Reader], None] | None = None,
     ) -> None:
         self.file = file
+        self.plan = plan or ReadAhead(file.size)  # guarded by _lock
+        self.footprint = footprint or Footprint(file.size)  # changed under _lock
+        self.hungry_s = float("-inf")
         self._fetcher = fetcher
+        self._limit = limit
+        self._ending = ending
         self._lock = threading.Lock()
-        self._plan = ReadAhead(file.size, config)  # guarded by _lock
         self._foresaw = False
+
+    @property
+    def window(self) -> int:
+        """How many bytes are kept planned ahead of whoever read last."""
+        return self.plan.window
 
     def read(self, offset: int, size: int, patience: Patience) -> bytes:
         """Return exactly the bytes `[offset, offset + size)` that lie inside the file.
@@ -55,22 +79,30 @@ class Reader:
         if not wanted:
             return b""
         with self._lock:
-            foreseen = self._plan.asked(wanted)
+            foreseen = self.plan.asked(wanted)
+            self.footprint.add(wanted)
         if foreseen:
             self._prefetch(foreseen)
         data, _ = self._fetcher.read(self.file, wanted, patience, lambda: self._starve(wanted))
         return data
 
     def _starve(self, wanted: ByteRange) -> None:
+        self.hungry_s = time.monotonic()
+        most = self._limit() if self._limit is not None else self.plan.maximum
         with self._lock:
-            self._plan.least_step = self._fetcher.worthwhile_size
-            foreseen = self._plan.starved(wanted)
+            self.footprint.was_hungry = True
+            self.plan.maximum = most
+            self.plan.least_step = self._fetcher.worthwhile_size
+            foreseen = self.plan.starved(wanted)
         self._prefetch(foreseen)
 
-    def _prefetch(self, foreseen: Iterable[ByteRange]) -> None:
+    def _prefetch(self, foreseen: Sequence[ByteRange]) -> None:
         for part in foreseen:
-            self._foresaw = True
             self._fetcher.prefetch(self.file, part)
+        self._foresaw = self._foresaw or bool(foreseen)
+        if self._ending is not None and self.plan.is_planned_to_end:
+            ending, self._ending = self._ending, None
+            ending(self)
 
     def close(self) -> None:
         """Forget what was foreseen for this reader and isn't on its way yet."""

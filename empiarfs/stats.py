@@ -35,6 +35,7 @@ COUNTERS = (
     "memory_bytes",  # of these, from memory
     "disk_bytes",  # of these, from the cache directory
     "prefetched_bytes",  # fetched because a planner foresaw them
+    "foreseen_unused_bytes",  # of these, not read so far; it falls when they are
     "failed_reads",
     "failed_lookups",
     "changed_files",

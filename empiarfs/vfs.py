@@ -31,6 +31,7 @@ from empiarfs.archive.client import ArchiveClient
 from empiarfs.cache.store import BlockStore
 from empiarfs.core import paths
 from empiarfs.core.files import FileVersion, RemoteFile
+from empiarfs.core.neighbours import NeighboursConfig
 from empiarfs.core.readahead import ReadAheadConfig
 from empiarfs.errors import (
     BadHandleError,
@@ -44,6 +45,7 @@ from empiarfs.errors import (
     TreeError,
 )
 from empiarfs.fetcher import Fetcher
+from empiarfs.foresight import Foresight
 from empiarfs.patience import Patience
 from empiarfs.reader import Reader
 from empiarfs.stats import Counters
@@ -139,6 +141,7 @@ class FileSystem:
         counters: Counts what happens.
         root: Path below the archive's root that is served as "".
         readahead: How far to read ahead in a file.
+        neighbours: How far to go ahead in a directory.
     """
 
     def __init__(
@@ -151,6 +154,7 @@ class FileSystem:
         *,
         root: str = "",
         readahead: ReadAheadConfig | None = None,
+        neighbours: NeighboursConfig | None = None,
     ) -> None:
         self._client = client
         self._tree = tree
@@ -158,7 +162,7 @@ class FileSystem:
         self._store = store
         self._counters = counters
         self._root = root.strip("/")
-        self._readahead = readahead
+        self._foresight = Foresight(client.base_url, tree, fetcher, readahead, neighbours)
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._files: dict[int, _Handle] = {}  # guarded by _lock
@@ -280,7 +284,7 @@ class FileSystem:
         version = self._counted_version(node, patience)
         file = RemoteFile(self._client.base_url, node.path, version)
         attributes = self._file_attributes(node, version)
-        opened_file = _Handle(node.path, Reader(file, self._fetcher, self._readahead), attributes)
+        opened_file = _Handle(node.path, self._foresight.open(file), attributes)
         with self._lock:
             outdated = self._turn_stale(node.path, version)
             last = self._opened.get(node.inode)
@@ -359,7 +363,7 @@ class FileSystem:
             handles.discard(handle)
             if not handles:
                 del self._by_path[opened.path]
-        opened.reader.close()
+        self._foresight.close(opened.reader)
 
     def _opened_file(self, handle: int) -> _Handle:
         with self._lock:
@@ -443,6 +447,7 @@ class FileSystem:
                 "unwell": cache.unwell,
             },
             "fetcher": self._fetcher.usage(),
+            "foresight": self._foresight.usage(),
             "counters": dict(self._counters.statistics().counters),
         }
 

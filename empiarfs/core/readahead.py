@@ -235,7 +235,7 @@ class ReadAhead:
         if target <= start or (target - start < step and target < end and start > run.stop):
             return []
         run.planned_to = target
-        return _split(start, target, step)
+        return split(start, target, step)
 
     def _plan_down(self, run: Run) -> list[ByteRange]:
         stop = min(run.planned_to, run.start)
@@ -244,14 +244,14 @@ class ReadAhead:
         if target >= stop or (stop - target < step and target > 0 and stop < run.start):
             return []
         run.planned_to = target
-        return _split(target, stop, step)[::-1]
+        return split(target, stop, step)[::-1]
 
     def _plan_series(self, series: Series) -> list[ByteRange]:
         step = self._step(series.length * series.ahead)
         return [
             part
             for frame in series.due(self._file_size)
-            for part in _split(frame.start, frame.stop, step)
+            for part in split(frame.start, frame.stop, step)
         ]
 
     def _step(self, window: int) -> int:
@@ -262,10 +262,10 @@ class ReadAhead:
         return 1 << (step.bit_length() - 1)
 
 
-def _split(start: int, stop: int, step: int) -> list[ByteRange]:
+def split(start: int, stop: int, step: int) -> list[ByteRange]:
     """Return `[start, stop)` cut where the grid of `step` is, but without slivers.
 
-    >>> [(part.start, part.stop) for part in _split(5, 42, 10)]
+    >>> [(part.start, part.stop) for part in split(5, 42, 10)]
     [(5, 10), (10, 20), (20, 30), (30, 42)]
     """
     grid = range((start // step + 1) * step, stop, step)

@@ -141,6 +141,19 @@ class Fetcher:
         if not wanted:
             return b"", False
         pieces = pieces_covering(wanted)
+        found = self._read(file, wanted, pieces, patience, waiting)
+        if self._flights.has_unread:
+            self._count_used(file, pieces)
+        return found
+
+    def _read(
+        self,
+        file: RemoteFile,
+        wanted: ByteRange,
+        pieces: range,
+        patience: Patience,
+        waiting: Callable[[], None],
+    ) -> tuple[bytes, bool]:
         located = self._in_memory(file, pieces)
         if located.held:
             self._counters.add("memory_bytes", sum(map(len, located.held.values())))
@@ -154,6 +167,11 @@ class Fetcher:
             waiting()
             self._from_archive(file, pieces, located, patience)
         return _cut(located, wanted, pieces), starved
+
+    def _count_used(self, file: RemoteFile, pieces: range) -> None:
+        used = self._flights.note_read(file, pieces)
+        if used:
+            self._counters.add("foreseen_unused_bytes", -used)
 
     def _in_memory(self, file: RemoteFile, pieces: range) -> Located:
         located = self._flights.locate(file, pieces)
@@ -282,13 +300,18 @@ class Fetcher:
                     self._condition.wait()
                 if self._closed:
                     return
-                file, foreseen = self._plans.popleft()
+                # It stays in the queue until it is carried out, so that it is counted.
+                file, foreseen = plan = self._plans[0]
             try:
                 self._launch_foreseen(file, foreseen.clamp(file.size))
             except InterruptedCallError:
                 return
             except Exception:
                 logger.exception("a plan for %r failed unexpectedly", file.path)
+            with self._condition:
+                # Unless it was dropped, or displaced by newer ones, meanwhile.
+                if self._plans and self._plans[0] is plan:
+                    self._plans.popleft()
 
     def _launch_foreseen(self, file: RemoteFile, foreseen: ByteRange) -> None:
         pieces = pieces_covering(foreseen)
@@ -325,8 +348,10 @@ class Fetcher:
     def usage(self) -> dict[str, int]:
         """Return what is in memory and under way, for `status`."""
         return {
-            **self._flights.usage(),
+            # In the order in which a plan goes through them, so that none is missed.
+            "plans_waiting": len(self._plans),
             "spans_waiting": self._queue.waiting(),
+            **self._flights.usage(),
             "threads": self._workers.threads,
             "connection_bytes_per_s": int(self._workers.speed),
         }

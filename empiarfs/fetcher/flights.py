@@ -9,11 +9,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from cachetools import LRUCache
+
 from empiarfs.core.blocks import byte_range_of, runs
 from empiarfs.core.files import RemoteFile
 from empiarfs.errors import EmpiarFSError, InterruptedCallError
-from empiarfs.fetcher.memory import RecentFailures, RecentPieces
+from empiarfs.fetcher.memory import PieceName, RecentFailures, RecentPieces
 from empiarfs.fetcher.spans import Span
+
+# Of how many foreseen pieces it is known that nobody has read them; 4 GiB's worth.
+_UNREAD_KEPT = 65_536
 
 # Anything that looks like bytes; pieces are bytearrays, disk reads are bytes.
 Buffer = bytes | bytearray | memoryview
@@ -49,6 +54,8 @@ class Flights:
         self._failures = RecentFailures()  # guarded by _lock
         self._spans: dict[tuple[str, int], Span] = {}  # guarded by _lock
         self._foreseen_bytes = 0  # guarded by _lock
+        # Foreseen pieces that came and weren't read, with their sizes. Guarded by _lock.
+        self._unread: LRUCache[PieceName, int] = LRUCache(_UNREAD_KEPT)
         self._closed = False  # guarded by _lock
 
     @property
@@ -136,6 +143,20 @@ class Flights:
             self._failures.clear()
             if span.foreseen:
                 self._foreseen_bytes -= sum(map(len, views))
+                self._unread.update(zip(names, map(len, views), strict=True))
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are foreseen pieces that nobody has read."""
+        return bool(self._unread)
+
+    def note_read(self, file: RemoteFile, pieces: range) -> int:
+        """Note that the pieces were read; return how many bytes of them were foreseen.
+
+        Each piece counts once.
+        """
+        with self._lock:
+            return sum(self._unread.pop((file.short_key, piece), 0) for piece in pieces)
 
     def ended(self, span: Span) -> None:
         """Forget the pieces that the span has not brought and will not bring."""

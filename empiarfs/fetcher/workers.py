@@ -242,10 +242,11 @@ class Workers:
             buffer = memoryview(bytearray(size))
             yield buffer
             views = [buffer[i : i + PIECE_SIZE] for i in range(0, size, PIECE_SIZE)]
-            self._flights.arrived(span, pieces, views)
-            span.publish(pieces, views)
             if span.foreseen:
                 self._counters.add("prefetched_bytes", size)
+                self._counters.add("foreseen_unused_bytes", size)
+            self._flights.arrived(span, pieces, views)
+            span.publish(pieces, views)
             self._pending.add(span.file, pieces, views)
 
     def _pieces_together(self) -> int:

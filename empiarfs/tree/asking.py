@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -112,13 +112,23 @@ class Tree:
         self._loading: SingleFlight[str, Directory] = SingleFlight()
         self._asking: SingleFlight[str, KnownRow | None] = SingleFlight()
         self._changed: list[Callable[[str], None]] = []
+        self._learnt: list[Callable[[str, FileVersion], None]] = []
         self._versions = VersionAsker(
-            client, catalog, counters, self._config.versions, self._tell_changed
+            client,
+            catalog,
+            counters,
+            self._config.versions,
+            self._tell_changed,
+            self._tell_learnt,
         )
 
     def when_changed(self, callback: Callable[[str], None]) -> None:
         """Call `callback(path)` whenever a file turns out to have changed in the archive."""
         self._changed.append(callback)
+
+    def when_learnt(self, callback: Callable[[str, FileVersion], None]) -> None:
+        """Call `callback(path, version)` for each version that the archive tells."""
+        self._learnt.append(callback)
 
     # -- directories -----------------------------------------------------------------------
 
@@ -134,6 +144,11 @@ class Tree:
         if directory is not None and self._is_fresh(directory):
             return directory
         return self._loading.run(path, patience, lambda: self._load(path, patience))
+
+    def in_memory(self, path: str) -> Directory | None:
+        """Return the directory at `path` if it is known here; asks nobody."""
+        with self._lock:
+            return self._directories.get(path)
 
     def _load(self, path: str, patience: Patience) -> Directory:
         with self._lock:
@@ -339,6 +354,10 @@ class Tree:
                 self._versions.ask_ahead(directory, index)
         return version or self._versions.wait_for(directory, index, patience)
 
+    def foresee_versions(self, directory: Directory, rows: Iterable[int]) -> None:
+        """Ask for the versions of these rows of a directory, and wait for none of them."""
+        self._versions.foresee(directory, rows)
+
     def forget_version(self, path: str, old: FileVersion) -> None:
         """Forget the version of a file, since the archive was seen to hold another one."""
         parent, name = paths.split(path)
@@ -360,3 +379,7 @@ class Tree:
         self._counters.add("changed_files")
         for callback in self._changed:
             callback(path)
+
+    def _tell_learnt(self, path: str, version: FileVersion) -> None:
+        for callback in self._learnt:
+            callback(path, version)

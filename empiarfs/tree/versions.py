@@ -56,6 +56,7 @@ class VersionAsker:
         counters: Counts what was saved.
         config: How to ask.
         changed: Called with the path of a file whose answer differs from what was known.
+        learnt: Called with the path and the version of each file that was answered.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class VersionAsker:
         counters: Counters,
         config: VersionAskerConfig,
         changed: Callable[[str], None],
+        learnt: Callable[[str, FileVersion], None],
     ) -> None:
         self._client = client
         self._catalog = catalog
         self._counters = counters
         self._config = config
         self._tell_changed = changed
+        self._tell_learnt = learnt
 
     def wait_for(self, directory: Directory, index: int, patience: Patience) -> FileVersion:
         """Return the version of a listed file, asking the archive if need be.
@@ -173,8 +176,10 @@ class VersionAsker:
                 directory.outdated = True
             if directory.wanted:
                 directory.condition.notify_all()
+        path = paths.join(directory.path, name)
         if previous != version:
-            self._tell_changed(paths.join(directory.path, name))
+            self._tell_changed(path)
+        self._tell_learnt(path, version)
 
     def _end_asking(
         self, directory: Directory, rows: Iterable[int], failed: dict[str, EmpiarFSError]
