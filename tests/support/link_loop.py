@@ -101,12 +101,13 @@ class Loop:
         self._epoll.close()
 
     def _wait(self) -> list[int | select.epoll]:
+        watched: list[int | select.epoll] = [self._control]
         if self._is_paused:
-            return select.select([self._control], [], [])[0]
+            return select.select(watched, [], [])[0]
         timeout = None
         if self._timers:
             timeout = max(0.0, self._timers[0][0] - time.monotonic())
-        return select.select([self._control, self._epoll], [], [], timeout)[0]
+        return select.select([*watched, self._epoll], [], [], timeout)[0]
 
     def _handle_events(self) -> None:
         last_events = 0
