@@ -14,6 +14,7 @@ signals and ends the mount; `empiarfs-start` finds out that the mount answers, a
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -47,6 +48,9 @@ _GRACE_S = 5.0
 # A thread that computes makes all others wait for so long; the default is ten times that,
 # and made a `stat` take 5 ms.
 _SWITCH_INTERVAL_S = 0.0005
+# With 100,000 rows of listings alive, a full collection stopped all threads for 27 to 44 ms,
+# and found nothing: what is many here has no cycles. The young generations stay in use.
+_GC_THRESHOLDS = (20_000, 20, 1_000)
 
 Announce = Callable[[MountSummary], None]
 
@@ -75,6 +79,7 @@ def run(
     try:
         faulthandler.enable()
         kernel.raise_descriptor_limit()
+        gc.set_threshold(*_GC_THRESHOLDS)
         _Daemon(request, log, log_file, announce).serve()
     finally:
         log.close()
