@@ -314,11 +314,14 @@ def test_settings_change_for_connections_that_are_open(server: ApacheServer) -> 
 
 
 def test_counting_begins_anew_beside_what_is_open(server: ApacheServer) -> None:
-    with SlowLink(server.url, GOOD) as link, connection_over(link) as connection:
+    settings = LinkSettings(0.01, swallow_every=3)
+    with SlowLink(server.url, settings) as link, connection_over(link) as connection:
         get(connection)
         before = link.count_anew()
         get(connection)
         after = link.statistics()
+        connection.request("GET", SMALL)
+        wait_until(lambda: link.statistics().swallowed == 1)
 
     assert (before.opened, before.requests, before.open_peak) == (1, 1, 1)
     assert before.bytes_of_bodies == len(SMALL_BYTES)

@@ -4,7 +4,7 @@ It listens on a free port of 127.0.0.1, and takes commands from its standard inp
 a line, each answered by one line with the statistics. It ends with its input.
 
     {"do": "statistics"}                  nothing else
-    {"do": "count_anew"}                  all counters at zero, also to n-th ones
+    {"do": "count_anew"}                  all counters at zero, but those to n-th ones
     {"do": "swallow_next", "count": 3}    the next three requests are never answered
     {"do": "change", "settings": {...}}   some of `LinkSettings`; counts to n-th ones anew
     {"do": "cut_off"}                     nothing passes, either way
@@ -126,7 +126,6 @@ class Relay:
         self._counts = dict.fromkeys(STATISTICS_FIELDS, 0)
         self._counts["open_peak"] = len(self._open)
         self._since_s = time.monotonic()
-        self._until_swallowed = self._until_cut = 0
         self.bottleneck.late_s = 0.0
 
     def _on_listener(self, events: int) -> None:

@@ -97,7 +97,11 @@ class SlowLink:
         return self._do("statistics")
 
     def count_anew(self) -> LinkStatistics:
-        """Let all counters begin at zero, also those to an n-th; return what they were."""
+        """Let all counters begin at zero; return what they were.
+
+        What is swallowed or cut for its number goes on as it would: work of few requests
+        would never meet it otherwise.
+        """
         return self._do("count_anew")
 
     def swallow_next(self, count: int) -> None:
