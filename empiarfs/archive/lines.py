@@ -202,7 +202,7 @@ class Lines:
         slot = self._budget.try_acquire(urgent=urgent)
         if slot is None:
             # An idle line of the other kind holds a slot that can be had by closing it.
-            self._discard_one_idle()
+            self._discard_one_idle(kind_type)
             if urgent:
                 self._preempt()
             found = self._budget.acquire(
@@ -286,11 +286,15 @@ class Lines:
         for line in expired:
             self._discard(line, reset=False)
 
-    def _discard_one_idle(self) -> None:
+    def _discard_one_idle(self, kind_type: type[Line]) -> None:
+        """Close the oldest idle line that isn't of this kind; who waits takes one that is."""
         with self._lock:
-            line = self._idle.pop(0)[1] if self._idle else None
-        if line is not None:
-            self._discard(line, reset=False)
+            others = (i for i in self._idle if not isinstance(i[1], kind_type))
+            oldest = next(others, None)
+            if oldest is not None:
+                self._idle.remove(oldest)
+        if oldest is not None:
+            self._discard(oldest[1], reset=False)
 
     def _preempt(self) -> None:
         with self._lock:
