@@ -185,6 +185,9 @@ class FileSystem:
         if not path:
             # A mount must come up, and be seen to, while the archive is out of reach.
             return Attributes(paths.inode_of(self._root), True, _DIRECTORY_SIZE, 0)
+        known = self._tree.glance(self._full(path))
+        if known is not None:
+            return self._file_attributes(*known)
         node = self._lookup(path, patience)
         if node.is_directory:
             return Attributes(node.inode, True, _DIRECTORY_SIZE, _minute_ns(node.modified_text))
