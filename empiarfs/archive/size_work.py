@@ -73,11 +73,15 @@ class SizeWork:
             self._singles.extend(rows)
 
     def stalled(self, row: HeadRow) -> None:
-        """Put a row back whose answer didn't come, behind all others."""
+        """Put a row back whose answer didn't come, before all others.
+
+        Somebody may wait for just this one: behind thousands, its turn came after the
+        look-up's deadline.
+        """
         row.stalls += 1
         with self._lock:
             pipelined = self._pipelining and row.stalls < _ATTEMPTS
-            (self._rows if pipelined else self._singles).append(row)
+            (self._rows if pipelined else self._singles).appendleft(row)
 
     def mixed_up(self) -> None:
         """Note a connection that mixed answers up; after three nothing more is pipelined."""
