@@ -100,18 +100,34 @@ def _never() -> None:
 
 
 class Slot:
-    """The right to have one connection; `release` gives it back. Not thread-safe."""
+    """The right to have one connection; `release` gives it back. Not thread-safe.
 
-    def __init__(self, budget: ConnectionBudget, holder: socket.socket, number: int) -> None:
+    Attributes:
+        number: Which of the machine's slots it is.
+        may_connect: The connection may be opened at once; its pace has been kept to.
+    """
+
+    def __init__(
+        self, budget: ConnectionBudget, holder: socket.socket, number: int, *, may_connect: bool
+    ) -> None:
         self._budget = budget
         self._holder: socket.socket | None = holder
         self.number = number
+        self.may_connect = may_connect
 
     def release(self, after_s: float = 0.0) -> None:
         """Give the slot back, at once or after some seconds; once is enough."""
         holder, self._holder = self._holder, None
         if holder is not None:
             self._budget._release(holder, after_s)
+
+
+class _Turn(threading.Condition):
+    """One that waits for a slot, or for an idle line of a kind."""
+
+    def __init__(self, lock: threading.Lock, kind: object) -> None:
+        super().__init__(lock)
+        self.kind = kind
 
 
 class ConnectionBudget:
@@ -135,8 +151,8 @@ class ConnectionBudget:
         self._share = max(1, limit // 3)
         self._lock = threading.Lock()
         self._held = 0  # guarded by _lock
-        self._urgent_queue: deque[threading.Condition] = deque()  # guarded by _lock
-        self._queue: deque[threading.Condition] = deque()  # guarded by _lock
+        self._urgent_queue: deque[_Turn] = deque()  # guarded by _lock
+        self._queue: deque[_Turn] = deque()  # guarded by _lock
         # Kind and number of the sign that is shown; guarded by _lock.
         self._sign: tuple[str, int, socket.socket] | None = None
         self._refused_sign: socket.socket | None = None  # guarded by _lock
@@ -157,12 +173,17 @@ class ConnectionBudget:
         with self._lock:
             return self._held
 
-    def try_acquire(self, *, urgent: bool) -> Slot | None:
-        """Return a slot if one can be had at once without overtaking anybody, else None."""
+    def try_acquire(self, *, urgent: bool, connecting: bool = False) -> Slot | None:
+        """Return a slot if one can be had at once without overtaking anybody, else None.
+
+        Args:
+            urgent: Whether somebody waits for the answer.
+            connecting: Only if a connection may be opened at once, too.
+        """
         with self._lock:
             if self._urgent_queue or (self._queue and not urgent):
                 return None
-            return self._take(urgent)
+            return self._take(urgent, connecting)
 
     def acquire(
         self,
@@ -170,6 +191,8 @@ class ConnectionBudget:
         urgent: bool,
         check: Callable[[], None] = _never,
         instead: Callable[[], T | None] = _never,
+        kind: object = None,
+        connecting: bool = False,
     ) -> Slot | T:
         """Wait for a slot, or for what does as well.
 
@@ -178,22 +201,28 @@ class ConnectionBudget:
             check: Called several times a second while waiting; ends the wait by raising.
             instead: Returns something better than a slot, an idle connection, or None. Asked
                 before each look for a slot; called with the budget's lock held.
+            kind: Of such connections; those who want one of another kind aren't in the way.
+            connecting: Take a slot only if a connection may be opened at once, too: one that
+                comes back idle may be sooner there than the next second.
         """
         queue = self._urgent_queue if urgent else self._queue
         with self._lock:
-            turn = threading.Condition(self._lock)
+            turn = _Turn(self._lock, kind)
             queue.append(turn)
             self._show_sign()
         try:
             while True:
                 check()
                 with self._lock:
+                    # Only the first one looks: a hundred waiters cost no more than one.
                     is_first = turn is self._first_waiter()
-                    may_look = is_first and (urgent or not self._is_refused())
-                    found = (instead() or self._take(urgent)) if may_look else None
+                    found: Slot | T | None = None
+                    if (urgent or not self._is_refused()) and turn is self._first_waiter(kind):
+                        found = instead()
+                        if found is None and is_first:
+                            found = self._take(urgent, connecting)
                     if found is not None:
                         return found
-                    # Only the first one looks: a hundred waiters cost no more than one.
                     look_s = _URGENT_LOOK_S if urgent else _LOOK_S
                     turn.wait(look_s if is_first else 0.1)
         finally:
@@ -201,11 +230,12 @@ class ConnectionBudget:
                 queue.remove(turn)
                 self._show_sign()
                 self._wake_first()
+                self._wake_first(kind)
 
-    def wake(self) -> None:
-        """Let the first waiter look again, since there is an idle connection."""
+    def wake(self, kind: object = None) -> None:
+        """Let the first who waits for it look again, since there is an idle connection."""
         with self._lock:
-            self._wake_first()
+            self._wake_first(kind)
 
     @property
     def waiting(self) -> int:
@@ -224,15 +254,22 @@ class ConnectionBudget:
             urgent: Whether somebody waits for it; two of the ten a second are kept for those.
             check: Called while waiting; ends the wait by raising.
         """
-        first = 0 if urgent else RESERVED_SLOTS
-        with self._lock:
-            renews = self._renewals > 0
-            self._renewals -= renews
-        names = [f"renewed-{number:02}" for number in range(RENEWALS_PER_S)] if renews else []
-        names += [f"new-{number:02}" for number in range(NEW_CONNECTIONS_PER_S - 1, first - 1, -1)]
-        while not self._bind_for_a_second(names):
+        while True:
+            with self._lock:
+                if self._may_connect(urgent):
+                    return
             check()
             time.sleep(_LOOK_S)
+
+    def _may_connect(self, urgent: bool) -> bool:
+        """Tell whether a connection may be opened now, which then counts; under the lock."""
+        first = 0 if urgent else RESERVED_SLOTS
+        new = [f"new-{number:02}" for number in range(NEW_CONNECTIONS_PER_S - 1, first - 1, -1)]
+        renewed = [f"renewed-{number:02}" for number in range(RENEWALS_PER_S)]
+        if self._renewals > 0 and self._bind_for_a_second(renewed):
+            self._renewals -= 1
+            return True
+        return self._bind_for_a_second(new)
 
     def _bind_for_a_second(self, names: list[str]) -> bool:
         for name in names:
@@ -282,7 +319,7 @@ class ConnectionBudget:
             self._wake_first()
         self._later.run_all()
 
-    def _take(self, urgent: bool) -> Slot | None:
+    def _take(self, urgent: bool, connecting: bool) -> Slot | None:
         # The caller holds _lock.
         if time.monotonic() < self._stand_back_until_s:
             return None
@@ -291,9 +328,12 @@ class ConnectionBudget:
         for number in self._numbers(urgent):
             holder = bind_name(f"{self._prefix}-slot-{number:02}")
             if holder is not None:
+                if connecting and not self._may_connect(urgent):
+                    holder.close()
+                    return None
                 self._held += 1
                 self._show_sign()
-                return Slot(self, holder, number)
+                return Slot(self, holder, number, may_connect=connecting)
         return None
 
     def _numbers(self, urgent: bool) -> tuple[int, ...]:
@@ -330,14 +370,13 @@ class ConnectionBudget:
             self._show_sign()
             self._wake_first()
 
-    def _first_waiter(self) -> threading.Condition | None:
-        for queue in (self._urgent_queue, self._queue):
-            if queue:
-                return queue[0]
-        return None
+    def _first_waiter(self, kind: object = None) -> _Turn | None:
+        """Return the first of all who wait, or of those who want a connection of a kind."""
+        waiting = (*self._urgent_queue, *self._queue)
+        return next((turn for turn in waiting if kind is None or turn.kind is kind), None)
 
-    def _wake_first(self) -> None:
-        first = self._first_waiter()
+    def _wake_first(self, kind: object = None) -> None:
+        first = self._first_waiter(kind)
         if first is not None:
             first.notify()
 

@@ -199,7 +199,7 @@ class Lines:
         line = None if self._is_held_back(urgent) else self._from_idle(kind_type, urgent)
         if line is not None:
             return line
-        slot = self._budget.try_acquire(urgent=urgent)
+        slot = self._budget.try_acquire(urgent=urgent, connecting=True)
         if slot is None:
             # An idle line of the other kind holds a slot that can be had by closing it.
             self._discard_one_idle(kind_type)
@@ -209,6 +209,8 @@ class Lines:
                 urgent=urgent,
                 check=watch.check,
                 instead=lambda: self._from_idle(kind_type, urgent),
+                kind=kind_type,
+                connecting=True,
             )
             if not isinstance(found, Slot):
                 return found
@@ -267,7 +269,7 @@ class Lines:
                 self._plan_expiry()
         if closed:
             self._discard(line, reset=False)
-        self._budget.wake()
+        self._budget.wake(type(line))
 
     def _plan_expiry(self) -> None:
         # The caller holds _lock.

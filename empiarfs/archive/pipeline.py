@@ -114,9 +114,7 @@ class PipelineLine(Line):
 
     def _open(self, watch: Watch) -> None:
         origin = self._network.origin
-        connection: AnySocket = self._network.open(
-            origin.host, origin.port, watch, urgent=self.urgent
-        )
+        connection: AnySocket = self._network.open(origin.host, origin.port, watch, self)
         self.attach(connection, Breaker(connection))
         context = self._network.context
         if context is not None:

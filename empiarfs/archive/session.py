@@ -59,9 +59,12 @@ class Network:
     user_agent: str
     counters: Counters
 
-    def open(self, host: str, port: int, watch: Watch, *, urgent: bool) -> WatchedSocket:
+    def open(self, host: str, port: int, watch: Watch, line: Line) -> WatchedSocket:
         """Return a new connected socket, as soon as the machine's pace allows one."""
-        self.budget.wait_to_connect(urgent=urgent, check=watch.check)
+        if line.slot is not None and line.slot.may_connect:
+            line.slot.may_connect = False
+        else:
+            self.budget.wait_to_connect(urgent=line.urgent, check=watch.check)
         self.counters.add("connections_opened")
         return open_socket(
             self.resolver, host, port, timeout_s=self.connect_timeout_s, watch=watch
@@ -136,7 +139,7 @@ class SessionLine(Line):
         """Open the connection; called by urllib3 through `_new_conn`."""
         assert self.watch is not None
         super().hang_up(reset=True)
-        connection = self._network.open(host, port, self.watch, urgent=self.urgent)
+        connection = self._network.open(host, port, self.watch, self)
         connection.watch = self.watch
         # From here on the line can be ended from outside, also in the middle of TLS.
         self.attach(connection, Breaker(connection))

@@ -334,6 +334,47 @@ def test_connections_that_ended_in_order_are_replaced_sooner(make_worker: MakeWo
     assert time.monotonic() - began_s > 0.95
 
 
+def test_a_slot_to_connect_with_is_given_at_the_machines_pace(
+    make_budget: Callable[[int], ConnectionBudget],
+) -> None:
+    budget = make_budget(MAX_SLOTS)
+    slots = []
+    while (slot := budget.try_acquire(urgent=True, connecting=True)) is not None:
+        slots.append(slot)
+
+    assert len(slots) <= NEW_CONNECTIONS_PER_S
+    assert all(slot.may_connect for slot in slots)
+    assert budget.try_acquire(urgent=True) is not None
+    release(slots)
+
+
+def test_who_waits_for_one_kind_of_connection_is_not_in_the_way_of_others(
+    make_budget: Callable[[int], ConnectionBudget],
+) -> None:
+    budget = make_budget(1)
+    slots = take_all(budget, urgent=True)
+    found: list[object] = []
+
+    def wait(kind: str, instead: Callable[[], str | None]) -> None:
+        found.append(budget.acquire(urgent=True, instead=instead, kind=kind))
+
+    idle: list[str] = []
+    first = threading.Thread(target=wait, args=("head", lambda: None))
+    first.start()
+    wait_until(lambda: budget.waiting == 1)
+    second = threading.Thread(target=wait, args=("get", lambda: idle.pop() if idle else None))
+    second.start()
+    wait_until(lambda: budget.waiting == 2)
+    idle.append("an idle connection")
+    budget.wake("get")
+    second.join()
+
+    assert found == ["an idle connection"]
+    release(slots)
+    first.join()
+    release([slot for slot in found if isinstance(slot, Slot)])
+
+
 def test_a_name_is_free_when_its_socket_is_closed(prefix: str) -> None:
     first = bind_name(prefix)
     assert first is not None
