@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from empiarfs.cache.store import BlockStore, MemoryBlockStore
 from empiarfs.core.blocks import BLOCK_SIZE, PIECE_SIZE
+from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import (
     BadResponseError,
@@ -20,10 +22,12 @@ from empiarfs.errors import (
     UnavailableError,
 )
 from empiarfs.fetcher import Fetcher, FetcherConfig
+from empiarfs.fetcher.spans import Span
 from empiarfs.patience import Patience
 from empiarfs.reader import Reader
 from empiarfs.stats import Counters
 from tests.support.fake_archive import FakeArchive
+from tests.support.waiting import wait_until
 
 PATH = "10934/data/x.mrc"
 CONTENT = bytes(i * 7 % 251 for i in range(3 * BLOCK_SIZE + 1000))
@@ -343,3 +347,21 @@ def test_a_wanted_piece_overtakes_what_was_foreseen(make_rig: Callable[..., Rig]
 
     assert found == [CONTENT[-1:]]
     assert rig.archive.ranges[1][2] == len(CONTENT)
+
+
+def spans_of(file: RemoteFile) -> list[Span]:
+    return [each for each in gc.get_objects() if isinstance(each, Span) and each.file is file]
+
+
+def test_what_was_read_is_freed_without_the_collector(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(config=FetcherConfig(memory=PIECE_SIZE))
+    gc.collect()
+    gc.disable()
+    try:
+        rig.read(0, len(CONTENT))
+        rig.fetcher.flush()
+        rig.read(0, 1)
+        # The threads that fetched may still be about to let go.
+        wait_until(lambda: not spans_of(rig.file))
+    finally:
+        gc.enable()

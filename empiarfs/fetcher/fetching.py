@@ -69,8 +69,8 @@ class FetcherConfig:
 
     max_connections: int = 12
     reserved_connections: int = 2
-    memory: int = 96 * 1024 * 1024
-    foreseen: int = 64 * 1024 * 1024
+    memory: int = 64 * 1024 * 1024
+    foreseen: int = 48 * 1024 * 1024
     pending: int = 32 * 1024 * 1024
     smallest_span: int = 256 * 1024
     largest_span: int = 8 * 1024 * 1024

@@ -57,6 +57,8 @@ class _Attempt:
     Attributes:
         span: What it is for.
         missing: The pieces that it asks for.
+        token: Stands for it in the span. Were it the attempt itself, the two would hold
+            each other, with all pieces, until the collector of garbage comes.
         began_s: When it was begun, by the monotonic clock.
         sent_s: When it was sent; a wait for a connection doesn't count.
         is_hedged: Whether a second GET was sent because this one isn't answered.
@@ -66,6 +68,7 @@ class _Attempt:
         span.begin()
         self.span = span
         self.missing = span.missing()
+        self.token = object()
         self.began_s = time.monotonic()
         self.sent_s: float = float("inf")
         self.is_hedged = is_hedge
@@ -167,6 +170,8 @@ class Workers:
                 logger.exception("fetching %r failed unexpectedly", span.file.path)
                 self._queue.done(span)
                 self.end(span, BadResponseError(f"unexpected: {exc!r}", url=span.file.path))
+            # An idle thread must not keep the pieces of its last span.
+            del span
 
     def _fetch(self, span: Span) -> None:
         """Send one GET for what is missing of the span."""
@@ -205,7 +210,7 @@ class Workers:
     def _is_pointless(self, attempt: _Attempt) -> bool:
         """Tell whether to end the GET; asked ten times a second while it waits."""
         span = attempt.span
-        if self._closed or span.is_anothers(attempt):
+        if self._closed or span.is_anothers(attempt.token):
             return True
         if attempt.may_be_hedged() and not span.is_answered():
             waited_s = time.monotonic() - attempt.sent_s
@@ -219,7 +224,7 @@ class Workers:
 
     def _conclude(self, attempt: _Attempt, failure: EmpiarFSError | None) -> None:
         span = attempt.span
-        decides = span.leave(attempt, failed=failure is not None)
+        decides = span.leave(attempt.token, failed=failure is not None)
         if failure is None:
             self.end(span, None)
             self._hedges.answered()
@@ -233,7 +238,7 @@ class Workers:
     def _receive(self, attempt: _Attempt) -> Iterator[memoryview]:
         """Yield buffers for the missing pieces, and hand out what is in each once it is full."""
         span = attempt.span
-        if not span.own(attempt):
+        if not span.own(attempt.token):
             raise InterruptedCallError("another answer came first")
         together = self._pieces_together()
         for start in range(attempt.missing.start, attempt.missing.stop, together):
