@@ -230,14 +230,14 @@ def test_a_file_seen_to_have_changed_is_asked_for_anew(rig: Rig) -> None:
     assert path in rig.changed
 
 
-def test_sizes_after_a_listing_come_in_two_batches(tmp_path: Path) -> None:
+def test_sizes_after_a_listing_come_in_few_batches(tmp_path: Path) -> None:
     names = [f"d/{number:04d}.mrc" for number in range(2_000)]
     rig = Rig(tmp_path, FakeArchive(dict.fromkeys(names, b"abc")))
     rig.tree.directory("d", patience()).note_listed()
     for name in names:
         assert rig.tree.version(name, patience()).size == 3
 
-    assert rig.archive.batches == [64, 1_936]
+    assert sorted(rig.archive.batches) == [1, 63, 1_936]
     rig.catalog.close()
 
 
@@ -249,5 +249,5 @@ def test_sizes_of_known_names_in_order_are_asked_for_ahead(tmp_path: Path) -> No
     while len(rig.archive.probed) < 40:
         pass
 
-    assert rig.archive.batches == [8, 32]
+    assert sorted(rig.archive.batches) == [1, 7, 32]
     rig.catalog.close()

@@ -6,6 +6,7 @@ room for:
 
     rows        lines
     ----------  --------------------------------------------------------------
+    one         that of any other request, which may be idle
     up to 64    the caller's own, which may be on a reserved slot
     more        one more for each 64, if a slot that isn't reserved is free
 
@@ -105,7 +106,9 @@ class SizeAsker:
         Raises:
             InterruptedCallError: The caller, or the end of the client, ended it.
         """
-        work = SizeWork(directory, rows, answered, pipelining=not self._wire.network.proxies)
+        # One alone gains nothing by a connection of its own.
+        pipelining = len(rows) > 1 and not self._wire.network.proxies
+        work = SizeWork(directory, rows, answered, pipelining=pipelining)
         helpers = self._start_helpers(work, len(rows), patience)
         try:
             self._work(work, patience, urgent=True)

@@ -10,11 +10,12 @@ listing order. How many are asked for depends on what was seen:
     soon after the directory was listed        64; at each further place 64 more, since
                                                some programs go by inode numbers
 
-    a known size is wanted                     asked for
+    a size is wanted that was asked for        asked for
     -----------------------------------------  -----------------------------------------
     past the middle of the last batch          the next batch, before the reader gets there
     past the first of a batch that came soon   4,096: this is `ls -l`, or a program that
-    after the directory was listed             goes on like it
+    after the directory was listed             goes on like it; unless it opens the files,
+                                               which takes its time
 
 So `stat` of one file costs a handful of HEADs, 64 at most, and `ls -l` some round trips for
 thousands of files.
@@ -24,7 +25,7 @@ Pure: told which row was wanted, it answers with the rows to ask the archive abo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # A handful costs the archive little. 64 are what one connection is given, four round
 # trips' worth; 4,096 keep ten connections busy for half a second at 40 ms.
@@ -44,9 +45,10 @@ class AttributeWindow:
     Attributes:
         size: How many rows the last batch had; 0 before the first.
         asked_to: Row index one past the last batch.
-        due_from: A known size of a row from here on to `asked_to` calls for the next batch.
+        due_from: Who wants a row from here on to `asked_to` calls for the next batch.
         places: At how many places batches began that went on with nothing.
-        is_listed: The last batch came soon after the directory was listed.
+        is_listed: The last batch came soon after the directory was listed, and none of its
+            files was opened since.
     """
 
     size: int = 0
@@ -78,11 +80,11 @@ class AttributeWindow:
         return AttributeWindow(size, stop, due_from, places, listed), range(row, stop)
 
     def is_due(self, row: int) -> bool:
-        """Tell whether the known size of `row` calls for the next batch."""
+        """Tell whether it calls for the next batch that the size of `row` is wanted."""
         return self.due_from <= row < self.asked_to
 
     def after_hit(self, row: int, row_count: int) -> tuple[AttributeWindow, range]:
-        """Return the state after the size of `row` was wanted and known, and a batch.
+        """Return the state after the size of `row` was wanted that had been asked for.
 
         Args:
             row: Index of the wanted row in listing order.
@@ -94,6 +96,12 @@ class AttributeWindow:
         if not self.is_due(row) or self.asked_to >= row_count:
             return self, _NOTHING
         return self._next(self.asked_to, row_count)
+
+    def after_open(self) -> AttributeWindow:
+        """Return the state after a file was opened: whoever reads has time for its sizes."""
+        if not self.is_listed:
+            return self
+        return replace(self, is_listed=False, due_from=self.asked_to - self.size // 2)
 
     def _next(self, start: int, row_count: int) -> tuple[AttributeWindow, range]:
         size = LARGEST if self.is_listed else min(self.size * GROWTH, LARGEST)

@@ -123,6 +123,12 @@ class Directory:
         self.note_listed()
         return True
 
+    def note_opened(self) -> None:
+        """Remember that a program reads the files, and wants no sizes for their own sake."""
+        if self.window.is_listed:
+            with self.condition:
+                self.window = self.window.after_open()
+
     def is_absent(self, name: str) -> bool:
         """Tell whether the unlisted `name` is believed absent without asking."""
         now = time.monotonic()

@@ -93,6 +93,8 @@ class VersionAsker:
                         raise failure
                     if index not in directory.asked:
                         self._start_asking(directory, index)
+                    elif directory.window.is_due(index):
+                        self.ask_ahead(directory, index)
                     patience.wait_for(
                         directory.condition,
                         lambda: (
@@ -106,13 +108,18 @@ class VersionAsker:
 
     def _start_asking(self, directory: Directory, index: int) -> None:
         """Ask for the size of a row and of some that follow; the caller holds the condition."""
+        is_first = not directory.window.size
         directory.window, batch = directory.window.after_miss(
             index, len(directory.items), listed=directory.was_just_listed()
         )
+        if is_first:
+            # On its own it needs no connection for pipelining, which has yet to be opened.
+            self._ask(directory, range(index, index + 1), index)
+            batch = range(index + 1, batch.stop)
         self._ask(directory, batch, index)
 
     def ask_ahead(self, directory: Directory, index: int) -> None:
-        """Ask for what follows, as the known size of a row was wanted; under the condition."""
+        """Ask for what follows, as a size asked for was wanted; the caller holds the condition."""
         directory.window, batch = directory.window.after_hit(index, len(directory.items))
         self._ask(directory, batch)
 
@@ -133,7 +140,7 @@ class VersionAsker:
         if not rows:
             return
         directory.asked.update(rows)
-        self._counters.add("size_requests_saved", len(rows) - (wanted >= 0))
+        self._counters.add("size_requests_saved", len(rows) - (wanted in rows))
         threading.Thread(
             target=self._ask_sizes, args=(directory, rows), name="empiarfs-sizes", daemon=True
         ).start()

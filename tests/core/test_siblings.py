@@ -67,6 +67,16 @@ def test_the_second_size_after_a_listing_asks_for_thousands() -> None:
     assert second == range(FIRST_LISTED, 2_000)
 
 
+def test_who_opens_the_files_is_given_sizes_at_a_readers_pace() -> None:
+    window, _ = AttributeWindow().after_miss(0, 2_000, listed=True)
+    window = window.after_open()
+    _, second = window.after_hit(1, 2_000)
+    _, middle = window.after_hit(FIRST_LISTED // 2, 2_000)
+
+    assert not second
+    assert middle == range(FIRST_LISTED, 5 * FIRST_LISTED)
+
+
 def test_one_size_after_a_listing_asks_for_a_few_dozen() -> None:
     window, batch = AttributeWindow().after_miss(700, 2_000, listed=True)
     _, more = window.after_hit(700, 2_000)
