@@ -44,6 +44,9 @@ _PLANNED = 1024
 _SHARING_S = 2.0
 _SHARED_ANEW_S = 0.2
 _SMALLEST_SHARE = 2 * 1024 * 1024
+# What keeps ten connections at work, with some requests waiting for the first that is free.
+_REQUESTS_UNDER_WAY = 12
+_LEAST_ENOUGH = 8 * 1024 * 1024
 
 
 class Foresight:
@@ -111,6 +114,7 @@ class Foresight:
             self._readers.add(reader)
             self._forget_left_alone()
         if directory is not None:
+            directory.note_opened()
             self._give_up(parent, foreseen.given_up)
             self._carry_out(directory, foreseen.wishes)
         return reader
@@ -149,7 +153,9 @@ class Foresight:
         if now_s >= until_s:
             with self._lock:
                 hungry = sum(r.hungry_s > now_s - _SHARING_S for r in self._readers)
-            share = max(self._readahead.maximum // max(1, hungry), _SMALLEST_SHARE)
+            enough = max(_REQUESTS_UNDER_WAY * self._fetcher.worthwhile_size, _LEAST_ENOUGH)
+            share = min(enough, self._readahead.maximum) // max(1, hungry)
+            share = max(share, _SMALLEST_SHARE)
             self._share = (now_s + _SHARED_ANEW_S, share)
         return share
 

@@ -82,11 +82,14 @@ class Reader:
             foreseen = self.plan.asked(wanted)
             self.footprint.add(wanted)
         if foreseen:
-            self._prefetch(foreseen)
+            for part in foreseen:
+                self._fetcher.prefetch(self.file, part)
+            self._note(foreseen)
         data, _ = self._fetcher.read(self.file, wanted, patience, lambda: self._starve(wanted))
         return data
 
-    def _starve(self, wanted: ByteRange) -> None:
+    def _starve(self, wanted: ByteRange) -> Sequence[ByteRange]:
+        """Return what to fetch as well, as `wanted` has to wait."""
         self.hungry_s = time.monotonic()
         most = self._limit() if self._limit is not None else self.plan.maximum
         with self._lock:
@@ -94,11 +97,10 @@ class Reader:
             self.plan.maximum = most
             self.plan.least_step = self._fetcher.worthwhile_size
             foreseen = self.plan.starved(wanted)
-        self._prefetch(foreseen)
+        self._note(foreseen)
+        return foreseen
 
-    def _prefetch(self, foreseen: Sequence[ByteRange]) -> None:
-        for part in foreseen:
-            self._fetcher.prefetch(self.file, part)
+    def _note(self, foreseen: Sequence[ByteRange]) -> None:
         self._foresaw = self._foresaw or bool(foreseen)
         if self._ending is not None and self.plan.is_planned_to_end:
             ending, self._ending = self._ending, None

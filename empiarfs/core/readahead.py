@@ -14,9 +14,13 @@ runs to series of frames (`core.frames`).
                                         reads 128 KiB around it already
     three, forwards or backwards        three quarters of what the run has read, or all of
                                         it from the file's start; never above `maximum`
-    a first read of 256 KiB or more at  three times as much: a program that told the kernel
-    the file's start                    that it reads in sequence (`cat`, `cp`)
-    the last run ended after n bytes    no more than n, until the run has passed that for good
+    a first read of 128 KiB or more at  twice as much; three times after two more, up to
+    the file's start                    8 MiB: a program that asks for much at a time reads
+                                        on, mostly
+    one of 256 KiB or more              three times as much at once: it has told the kernel
+                                        that it reads in sequence (`cat`, `cp`)
+    the last run ended after n bytes    no more than n, until the run has passed that for
+                                        good; all of it, up to 8 MiB, after three reads
     the last two ended after n bytes    all of n, from the first read on: what is read are
                                         frames, wherever they lie
     a series of frames                  the same; and the next frames, twice as many at each
@@ -44,8 +48,8 @@ _MiB = 1024 * 1024
 # How far a run may go past the length of those before it without being a longer one: the
 # kernel reads 128 KiB at a time, and one or two of those beyond what a program wants.
 _OVERSHOOT = 256 * _KiB
-# An announced sequence may all the same be a frame of this size.
-_MOST_EAGER = 4 * _MiB
+# What begins like a long sequence may all the same be a frame of this size.
+_MOST_EAGER = 8 * _MiB
 # Frames below this many bytes count as so long where room is shared out: a piece.
 _SMALLEST_FRAME = 64 * _KiB
 
@@ -58,9 +62,11 @@ class ReadAheadConfig:
         maximum: Largest window. It must keep the link full for the time that a request
             takes: 120 MB/s for 0.2 s are 24 MB.
         smallest_step: Ranges are so long at least, where a window allows it, and
-        largest_step: so long at most. In between, a window is sixteen of them, so that
+        largest_step: so long at most. In between, a window is ten of them, so that
             all connections work at it.
-        eager: A first read of so many bytes at the file's start announces a sequence.
+        large: A first read of so many bytes at the file's start comes from a program that
+            reads much at a time, and
+        eager: one of so many from a program that has announced a sequence.
         runs: How many runs are remembered.
         frames: How many frames of a series are planned ahead at most.
     """
@@ -68,6 +74,7 @@ class ReadAheadConfig:
     maximum: int = 32 * _MiB
     smallest_step: int = 256 * _KiB
     largest_step: int = 4 * _MiB
+    large: int = 128 * _KiB
     eager: int = 256 * _KiB
     runs: int = 16
     frames: int = 24
@@ -169,7 +176,8 @@ class ReadAhead:
         elif not run.is_island:
             self._foresee_end(run, earlier)
         if run.start == 0:
-            run.eager = len(read) >= self._config.eager
+            run.is_large = len(read) >= self._config.large
+            run.is_eager = len(read) >= self._config.eager
             self._begin_as_expected(run)
         return run
 
@@ -190,7 +198,8 @@ class ReadAhead:
             run.bound, run.sure = expected.stop, False
         run.planned_to = max(run.planned_to, expected.planned_to)
         if expected.window:
-            run.window, run.eager, run.hungry = expected.window, True, True
+            run.window = expected.window
+            run.is_large = run.is_eager = run.hungry = True
 
     # -- how far ahead ---------------------------------------------------------------------
 
@@ -202,8 +211,10 @@ class ReadAhead:
     def _reach(self, run: Run) -> int:
         """Return how many bytes a run of this length may be planned ahead."""
         length = run.length
-        if run.eager:
-            return max(min(3 * length, _MOST_EAGER), length)
+        if run.is_large:
+            # The kernel asks for two more such before it is known whether it goes on.
+            factor = 3 if run.is_eager or run.upwards > 1 else 2
+            return max(min(factor * length, _MOST_EAGER), length)
         # A run from the start of a file goes on more often than one from its middle.
         return length if run.start == 0 else length * 3 // 4
 
@@ -222,25 +233,33 @@ class ReadAhead:
         return tuple(planned)
 
     def _plan_up(self, run: Run) -> list[ByteRange]:
-        end, window = self._file_size, run.window
+        end, window = self._file_size, min(run.window, self.maximum)
         if run.bound:
             if run.stop > run.bound + max(_OVERSHOOT, (run.bound - run.start) // 4):
                 run.bound = 0
             else:
                 end = min(end, run.bound)
-                window = self.maximum if run.sure else window
+                window = max(window, self._trusted(run))
         start = max(run.planned_to, run.stop)
         target = min(run.stop + window, end)
-        step = self._step(min(window, target - run.start) if run.sure else window)
+        step = self._step(min(window, target - run.start) if run.bound else window)
         if target <= start or (target - start < step and target < end and start > run.stop):
             return []
         run.planned_to = target
         return split(start, target, step)
 
+    def _trusted(self, run: Run) -> int:
+        """Return how far to plan for a run because of those before it."""
+        if run.sure:
+            return self.maximum
+        # One predecessor says little, and more together with a sequence.
+        return min(_MOST_EAGER, self.maximum) if run.upwards > 1 else 0
+
     def _plan_down(self, run: Run) -> list[ByteRange]:
         stop = min(run.planned_to, run.start)
-        target = max(0, run.start - run.window)
-        step = self._step(run.window)
+        window = min(run.window, self.maximum)
+        target = max(0, run.start - window)
+        step = self._step(window)
         if target >= stop or (stop - target < step and target > 0 and stop < run.start):
             return []
         run.planned_to = target
@@ -255,7 +274,7 @@ class ReadAhead:
         ]
 
     def _step(self, window: int) -> int:
-        step = min(max(window // 16, self._config.smallest_step), self._config.largest_step)
+        step = min(max(window // 10, self._config.smallest_step), self._config.largest_step)
         # Four at least, so that one is read while the others come.
         step = max(step, min(self.least_step, window // 4))
         # On a grid of powers of two, so that ranges end where stored blocks do.
@@ -266,8 +285,8 @@ def split(start: int, stop: int, step: int) -> list[ByteRange]:
     """Return `[start, stop)` cut where the grid of `step` is, but without slivers.
 
     >>> [(part.start, part.stop) for part in split(5, 42, 10)]
-    [(5, 10), (10, 20), (20, 30), (30, 42)]
+    [(5, 20), (20, 30), (30, 42)]
     """
     grid = range((start // step + 1) * step, stop, step)
-    cuts = [cut for cut in grid if cut - start >= step // 2 and stop - cut >= step // 2]
+    cuts = [cut for cut in grid if cut - start >= step and stop - cut >= step // 2]
     return [ByteRange(a, b) for a, b in pairwise([start, *cuts, stop]) if b > a]

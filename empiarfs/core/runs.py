@@ -41,14 +41,16 @@ class Run:
         planned_to: How far it is planned: above `stop`, or below `start` if backwards.
         bound: Offset at which it ends if it is as long as those before; 0 for unknown.
         sure: All up to `bound` will be read.
-        eager: It began with a read that announces a sequence.
+        is_large: It began at the file's start, with a read of much at a time.
+        is_eager: It began with a read that announces a sequence.
     """
 
     __slots__ = (
         "bound",
-        "eager",
         "hungry",
+        "is_eager",
         "is_island",
+        "is_large",
         "number",
         "planned_to",
         "reads",
@@ -71,7 +73,8 @@ class Run:
         self.planned_to = read.stop
         self.bound = 0
         self.sure = False
-        self.eager = False
+        self.is_large = False
+        self.is_eager = False
 
     @property
     def length(self) -> int:
@@ -86,7 +89,7 @@ class Run:
     @property
     def is_sequence(self) -> bool:
         """Whether three reads or more, or one that is as good, show that it goes on."""
-        return self.eager or self.upwards > 1 or self.is_backwards
+        return self.is_large or self.upwards > 1 or self.is_backwards
 
     def goes_up_to(self, read: ByteRange) -> bool:
         """Tell whether `read` starts at the run's end, late before it or early behind it."""

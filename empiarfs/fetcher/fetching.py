@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from empiarfs.archive.client import ArchiveClient
@@ -40,17 +40,22 @@ from empiarfs.core.retry import RetryPolicy
 from empiarfs.errors import CorruptBlockError, EmpiarFSError, InterruptedCallError
 from empiarfs.fetcher.flights import Buffer, Flights, Located
 from empiarfs.fetcher.queue import SpanQueue
-from empiarfs.fetcher.spans import SpanAbandoned
+from empiarfs.fetcher.spans import Span, SpanAbandoned
 from empiarfs.fetcher.workers import Workers
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 
 logger = logging.getLogger(__name__)
 
+# How much of what is foreseen a request brings along with what is waited for.
+_MOST_ALONG = 256 * 1024
 # Plans that wait for the foreseeing thread; older ones are forgotten.
 _PLANS_KEPT = 256
 # Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
 _WORTHWHILE_S = 0.05
+# A connection that brings bytes for three round trips and waits for one is at work three
+# quarters of the time.
+_ROUND_TRIPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Fetcher:
         *,
         retry: RetryPolicy | None = None,
     ) -> None:
+        self._client = client
         self._store = store
         self._counters = counters
         self._config = config or FetcherConfig()
@@ -116,7 +122,7 @@ class Fetcher:
         file: RemoteFile,
         wanted: ByteRange,
         patience: Patience,
-        waiting: Callable[[], None] = lambda: None,
+        waiting: Callable[[], Sequence[ByteRange]] = tuple,
     ) -> tuple[bytes, bool]:
         """Return the bytes `wanted` of `file`, and whether they had to be waited for.
 
@@ -124,8 +130,9 @@ class Fetcher:
             file: The version to read.
             wanted: A range inside the file.
             patience: How long to wait for the archive.
-            waiting: Called before the archive is waited for, if it must be; what it has
-                fetched goes out together with what is waited for.
+            waiting: Called before the archive is waited for, if it must be. It returns what
+                is foreseen: what lies right behind is asked for in the same request, up to
+                256 KiB of it, the rest after that.
 
         Returns:
             Exactly `len(wanted)` bytes; and True if the archive had to be waited for.
@@ -152,7 +159,7 @@ class Fetcher:
         wanted: ByteRange,
         pieces: range,
         patience: Patience,
-        waiting: Callable[[], None],
+        waiting: Callable[[], Sequence[ByteRange]],
     ) -> tuple[bytes, bool]:
         located = self._in_memory(file, pieces)
         if located.held:
@@ -164,8 +171,8 @@ class Fetcher:
             return whole, False
         starved = len(located.held) < len(pieces)
         if starved:
-            waiting()
-            self._from_archive(file, pieces, located, patience)
+            along, later = _divided(wanted.stop, waiting())
+            self._from_archive(file, pieces, located, patience, along, later)
         return _cut(located, wanted, pieces), starved
 
     def _count_used(self, file: RemoteFile, pieces: range) -> None:
@@ -173,7 +180,7 @@ class Fetcher:
         if used:
             self._counters.add("foreseen_unused_bytes", -used)
 
-    def _in_memory(self, file: RemoteFile, pieces: range) -> Located:
+    def _in_memory(self, file: RemoteFile, pieces: Sequence[int]) -> Located:
         located = self._flights.locate(file, pieces)
         for piece in located.missing(pieces):
             pending = self._pending.get(file, piece)
@@ -217,27 +224,44 @@ class Fetcher:
         return None
 
     def _from_archive(
-        self, file: RemoteFile, pieces: range, located: Located, patience: Patience
+        self,
+        file: RemoteFile,
+        pieces: range,
+        located: Located,
+        patience: Patience,
+        along: ByteRange,
+        later: Sequence[ByteRange],
     ) -> None:
-        """Add all that is missing, by waiting for the archive."""
+        """Add all that is missing, by waiting for the archive; fetch the others as well."""
+        more = [piece for piece in pieces_covering(along) if piece >= pieces.stop]
         while True:
             missing = located.missing(pieces)
             if missing:
-                self._launch(file, missing, located, urgent=True)
-            for span in dict.fromkeys(located.flights.values()):
+                # Who waits sees to the pieces that he waits for only.
+                others = Located()
+                more = self._absent(file, more, others) if more else []
+                self._launch(file, [*missing, *more], located, urgent=True, to=pieces.stop)
+            waited_for = {p: span for p, span in located.flights.items() if p < pieces.stop}
+            for span in dict.fromkeys(waited_for.values()):
                 self._queue.make_urgent(span)
+            # Only now: they mustn't take the connection that lies idle.
+            self._prefetch_all(file, later)
+            later = ()
             try:
-                self._wait_for(file, located, patience)
+                self._wait_for(file, located, waited_for, patience)
                 return
             except SpanAbandoned:
                 found = self._in_memory(file, pieces)
                 located.held.update(found.held)
                 located.flights = found.flights
+                more = []
 
-    def _wait_for(self, file: RemoteFile, located: Located, patience: Patience) -> None:
+    def _wait_for(
+        self, file: RemoteFile, located: Located, flights: dict[int, Span], patience: Patience
+    ) -> None:
         piece = 0
         try:
-            for piece, span in located.flights.items():
+            for piece, span in flights.items():
                 located.held[piece] = span.take(piece, patience)
         except InterruptedCallError:
             raise
@@ -246,14 +270,20 @@ class Fetcher:
             raise
 
     def _launch(
-        self, file: RemoteFile, missing: list[int], located: Located, *, urgent: bool
+        self,
+        file: RemoteFile,
+        missing: list[int],
+        located: Located,
+        *,
+        urgent: bool,
+        to: int | None = None,
     ) -> None:
         # About a second of one connection: long enough to make round trips cheap, short
         # enough that a stalled one costs little.
         size = min(max(self._workers.speed, self._config.smallest_span), self._config.largest_span)
         span_pieces = max(1, int(size) // PIECE_SIZE)
         launched = self._flights.launch(
-            file, missing, located, span_pieces=span_pieces, urgent=urgent
+            file, missing, located, span_pieces=span_pieces, urgent=urgent, wanted_to=to
         )
         self._workers.queue(launched)
 
@@ -274,6 +304,10 @@ class Fetcher:
                 self._foreseer.start()
             self._condition.notify()
 
+    def _prefetch_all(self, file: RemoteFile, ranges: Sequence[ByteRange]) -> None:
+        for foreseen in ranges:
+            self.prefetch(file, foreseen)
+
     @property
     def worthwhile_size(self) -> int:
         """How many bytes a request should be for, lest it cost more than it brings.
@@ -281,7 +315,8 @@ class Fetcher:
         What one connection brings in a few round trips: less on a slow link, where several
         connections together are faster, more on a fast one, where they aren't.
         """
-        size = int(self._workers.speed * _WORTHWHILE_S)
+        waiting_s = self._client.range_latency().median_s
+        size = int(self._workers.speed * max(_WORTHWHILE_S, _ROUND_TRIPS * waiting_s))
         return min(max(size, self._config.smallest_span), self._config.largest_span)
 
     def drop_foreseen(self, file: RemoteFile) -> None:
@@ -314,22 +349,28 @@ class Fetcher:
                     self._plans.popleft()
 
     def _launch_foreseen(self, file: RemoteFile, foreseen: ByteRange) -> None:
-        pieces = pieces_covering(foreseen)
-        located = self._in_memory(file, pieces)
-        absent = located.missing(pieces)
+        located = Located()
+        absent = self._absent(file, pieces_covering(foreseen), located)
+        if absent:
+            self._launch(file, absent, located, urgent=False)
+
+    def _absent(self, file: RemoteFile, pieces: Sequence[int], located: Located) -> list[int]:
+        """Return those of `pieces` that are nowhere, as many as may be foreseen now."""
         room = self._config.foreseen - self._flights.foreseen_bytes
-        wanted: list[int] = []
-        for block in dict.fromkeys(map(block_of, absent)):
+        absent: list[int] = []
+        found = self._in_memory(file, pieces)
+        located.held.update(found.held)
+        located.flights.update(found.flights)
+        missing = found.missing(pieces)
+        for block in dict.fromkeys(map(block_of, missing)):
             places = self._store.peek(BlockKey(file.short_key, block))
-            for piece in absent:
+            for piece in missing:
                 if block_of(piece) == block and not places >> place_of(piece) & 1:
                     room -= piece_size(piece, file.size)
-                    if room >= 0:
-                        wanted.append(piece)
-            if room < 0:
-                break
-        if wanted:
-            self._launch(file, wanted, located, urgent=False)
+                    if room < 0:
+                        return absent
+                    absent.append(piece)
+        return absent
 
     # -- the rest --------------------------------------------------------------------------
 
@@ -367,6 +408,16 @@ class Fetcher:
             self._condition.notify_all()
         self._workers.close()
         self._pending.close()
+
+
+def _divided(start: int, ranges: Sequence[ByteRange]) -> tuple[ByteRange, Sequence[ByteRange]]:
+    """Return what of the ranges lies right behind `start`, up to a bound, and the others."""
+    along, count = ByteRange(start, start), 0
+    for each in ranges:
+        if each.start != along.stop or len(along) >= _MOST_ALONG:
+            break
+        along, count = ByteRange(start, each.stop), count + 1
+    return along, ranges[count:]
 
 
 def _cut(located: Located, wanted: ByteRange, pieces: range) -> bytes:

@@ -7,11 +7,12 @@ only, never across a request, a wait or the disk.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
-from empiarfs.core.blocks import byte_range_of, runs
+from empiarfs.core.blocks import runs
 from empiarfs.core.files import RemoteFile
 from empiarfs.errors import EmpiarFSError, InterruptedCallError
 from empiarfs.fetcher.memory import PieceName, RecentFailures, RecentPieces
@@ -36,7 +37,7 @@ class Located:
     held: dict[int, Buffer] = field(default_factory=dict)
     flights: dict[int, Span] = field(default_factory=dict)
 
-    def missing(self, pieces: range) -> list[int]:
+    def missing(self, pieces: Iterable[int]) -> list[int]:
         """Return those of `pieces` that are neither here nor on their way."""
         return [p for p in pieces if p not in self.held and p not in self.flights]
 
@@ -63,7 +64,7 @@ class Flights:
         """Bytes on their way that were foreseen."""
         return self._foreseen_bytes
 
-    def locate(self, file: RemoteFile, pieces: range) -> Located:
+    def locate(self, file: RemoteFile, pieces: Iterable[int]) -> Located:
         """Return which of `pieces` are in memory or on their way."""
         located = Located()
         with self._lock:
@@ -91,6 +92,7 @@ class Flights:
         *,
         span_pieces: int,
         urgent: bool,
+        wanted_to: int | None = None,
     ) -> list[Span]:
         """Make spans of the `missing` pieces and add them to `located`.
 
@@ -100,6 +102,7 @@ class Flights:
             located: What is known of them; also gets what has moved on since it was made.
             span_pieces: How many pieces a span may have.
             urgent: Somebody waits for them; else they are foreseen.
+            wanted_to: Somebody waits for those below this one only; None for all.
 
         Returns:
             The new spans, which the caller queues.
@@ -113,22 +116,24 @@ class Flights:
             if self._closed:
                 raise InterruptedCallError("the file system is being unmounted")
             if urgent:
-                self._refuse_failed(file, missing)
+                self._refuse_failed(file, missing, wanted_to)
             absent = [p for p in missing if not self._locate(file, p, located)]
             for run in runs(absent):
                 for start in range(run.start, run.stop, span_pieces):
                     stop = min(start + span_pieces, run.stop)
-                    launched.append(Span(file, range(start, stop), urgent=urgent))
+                    pieces = range(start, stop)
+                    launched.append(Span(file, pieces, urgent=urgent, wanted_to=wanted_to))
             for span in launched:
                 for piece in span.pieces:
                     self._spans[file.short_key, piece] = span
                     located.flights[piece] = span
-                if span.foreseen:
-                    self._foreseen_bytes += span.size
+                self._foreseen_bytes += span.foreseen_size(span.pieces)
         return launched
 
-    def _refuse_failed(self, file: RemoteFile, pieces: list[int]) -> None:
+    def _refuse_failed(self, file: RemoteFile, pieces: list[int], below: int | None) -> None:
         for piece in pieces:
+            if below is not None and piece >= below:
+                return
             failure = self._failures.get((file.short_key, piece))
             if failure is not None:
                 raise failure
@@ -141,9 +146,10 @@ class Flights:
             for name in names:
                 self._spans.pop(name, None)
             self._failures.clear()
-            if span.foreseen:
-                self._foreseen_bytes -= sum(map(len, views))
-                self._unread.update(zip(names, map(len, views), strict=True))
+            for name, view in zip(names, views, strict=True):
+                if name[1] in span.foreseen:
+                    self._foreseen_bytes -= len(view)
+                    self._unread[name] = len(view)
 
     @property
     def has_unread(self) -> bool:
@@ -164,8 +170,7 @@ class Flights:
         with self._lock:
             for piece in left:
                 self._spans.pop((span.file.short_key, piece), None)
-            if span.foreseen and left:
-                self._foreseen_bytes -= len(byte_range_of(left, span.file.size))
+            self._foreseen_bytes -= span.foreseen_size(left)
 
     def note_failure(self, file: RemoteFile, piece: int, failure: EmpiarFSError) -> None:
         """Remember for half a minute that the piece could not be had."""

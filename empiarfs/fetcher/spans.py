@@ -44,13 +44,19 @@ class Span:
             by the queue alone.
         state: Changed by the queue alone.
         attempts: GETs sent for it that brought nothing, in a row.
+        foreseen: Those of its pieces that nobody waited for when it was made.
     """
 
-    def __init__(self, file: RemoteFile, pieces: range, *, urgent: bool) -> None:
+    def __init__(
+        self, file: RemoteFile, pieces: range, *, urgent: bool, wanted_to: int | None = None
+    ) -> None:
+        """Make a span of which somebody wants all, none, or the pieces below `wanted_to`."""
+        if wanted_to is None:
+            wanted_to = pieces.stop if urgent else pieces.start
         self.file = file
         self.pieces = pieces
         self.urgent = urgent
-        self.foreseen = not urgent
+        self.foreseen = range(max(pieces.start, min(wanted_to, pieces.stop)), pieces.stop)
         self.state = SpanState.QUEUED
         self.attempts = 0
         self._condition = threading.Condition()
@@ -67,6 +73,11 @@ class Span:
     def size(self) -> int:
         """Bytes of all its pieces."""
         return len(byte_range_of(self.pieces, self.file.size))
+
+    def foreseen_size(self, pieces: range) -> int:
+        """Return how many bytes of these of its pieces were foreseen only."""
+        foreseen = range(max(pieces.start, self.foreseen.start), pieces.stop)
+        return len(byte_range_of(foreseen, self.file.size)) if foreseen else 0
 
     def missing(self) -> range:
         """Return the pieces that have not come yet; they come in order."""

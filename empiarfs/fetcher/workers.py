@@ -59,8 +59,10 @@ class _Attempt:
         missing: The pieces that it asks for.
         token: Stands for it in the span. Were it the attempt itself, the two would hold
             each other, with all pieces, until the collector of garbage comes.
-        began_s: When it was begun, by the monotonic clock.
-        sent_s: When it was sent; a wait for a connection doesn't count.
+        sent_s: When it was sent, by the monotonic clock; a wait for a connection doesn't
+            count.
+        answered_s: When its first byte had come.
+        last: The last pieces, which have come and aren't handed out yet.
         is_hedged: Whether a second GET was sent because this one isn't answered.
     """
 
@@ -69,8 +71,9 @@ class _Attempt:
         self.span = span
         self.missing = span.missing()
         self.token = object()
-        self.began_s = time.monotonic()
         self.sent_s: float = float("inf")
+        self.answered_s: float = float("inf")
+        self.last: tuple[range, list[memoryview]] | None = None
         self.is_hedged = is_hedge
 
     def sending(self) -> None:
@@ -121,7 +124,7 @@ class Workers:
 
     @property
     def speed(self) -> float:
-        """Bytes a second that one connection brought lately."""
+        """Bytes a second that one connection brought lately, while it brought any."""
         return self._speed
 
     @property
@@ -193,6 +196,7 @@ class Workers:
     def _try(self, attempt: _Attempt) -> EmpiarFSError | None:
         """Send one GET; return why it brought less than it should, or None."""
         span = attempt.span
+        failure = None
         try:
             self._client.read_range(
                 span.file,
@@ -204,8 +208,12 @@ class Workers:
                 sending=attempt.sending,
             )
         except EmpiarFSError as exc:
-            return exc
-        return None
+            failure = exc
+        if attempt.last is not None:
+            # Only now is the connection idle, for what the reader asks for next.
+            self._hand_out(span, *attempt.last)
+            attempt.last = None
+        return failure
 
     def _is_pointless(self, attempt: _Attempt) -> bool:
         """Tell whether to end the GET; asked ten times a second while it waits."""
@@ -228,7 +236,7 @@ class Workers:
         if failure is None:
             self.end(span, None)
             self._hedges.answered()
-            took_s = time.monotonic() - attempt.began_s
+            took_s = time.monotonic() - attempt.answered_s
             size = len(byte_range_of(attempt.missing, span.file.size))
             if size >= _SPEED_SAMPLE and took_s > 0:
                 self._speed += 0.2 * (size / took_s - self._speed)
@@ -240,6 +248,7 @@ class Workers:
         span = attempt.span
         if not span.own(attempt.token):
             raise InterruptedCallError("another answer came first")
+        attempt.answered_s = time.monotonic()
         together = self._pieces_together()
         for start in range(attempt.missing.start, attempt.missing.stop, together):
             pieces = range(start, min(start + together, attempt.missing.stop))
@@ -247,12 +256,19 @@ class Workers:
             buffer = memoryview(bytearray(size))
             yield buffer
             views = [buffer[i : i + PIECE_SIZE] for i in range(0, size, PIECE_SIZE)]
-            if span.foreseen:
-                self._counters.add("prefetched_bytes", size)
-                self._counters.add("foreseen_unused_bytes", size)
-            self._flights.arrived(span, pieces, views)
-            span.publish(pieces, views)
-            self._pending.add(span.file, pieces, views)
+            if pieces.stop < attempt.missing.stop:
+                self._hand_out(span, pieces, views)
+            else:
+                attempt.last = (pieces, views)
+
+    def _hand_out(self, span: Span, pieces: range, views: list[memoryview]) -> None:
+        foreseen = span.foreseen_size(pieces)
+        if foreseen:
+            self._counters.add("prefetched_bytes", foreseen)
+            self._counters.add("foreseen_unused_bytes", foreseen)
+        self._flights.arrived(span, pieces, views)
+        span.publish(pieces, views)
+        self._pending.add(span.file, pieces, views)
 
     def _pieces_together(self) -> int:
         """Return how many pieces to receive into one buffer: what comes in a moment.
