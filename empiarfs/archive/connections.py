@@ -185,6 +185,12 @@ class ConnectionBudget:
                 return None
             return self._take(urgent, connecting)
 
+    def has_room(self, *, urgent: bool) -> bool:
+        """Tell whether a slot is free, whatever the pace says."""
+        return any(
+            not is_taken(f"{self._prefix}-slot-{number:02}") for number in self._numbers(urgent)
+        )
+
     def acquire(
         self,
         *,

@@ -201,10 +201,11 @@ class Lines:
             return line
         slot = self._budget.try_acquire(urgent=urgent, connecting=True)
         if slot is None:
-            # An idle line of the other kind holds a slot that can be had by closing it.
-            self._discard_one_idle(kind_type)
-            if urgent:
-                self._preempt()
+            if not self._budget.has_room(urgent=urgent):
+                # An idle line of the other kind holds a slot that can be had by closing it.
+                self._discard_one_idle(kind_type)
+                if urgent:
+                    self._preempt()
             found = self._budget.acquire(
                 urgent=urgent,
                 check=watch.check,

@@ -14,8 +14,9 @@ listing order. How many are asked for depends on what was seen:
     -----------------------------------------  -----------------------------------------
     past the middle of the last batch          the next batch, before the reader gets there
     past the first of a batch that came soon   4,096: this is `ls -l`, or a program that
-    after the directory was listed             goes on like it; unless it opens the files,
-                                               which takes its time
+    after the directory was listed             goes on like it
+    the same, by a program that opens the      64 at most: reading takes its time, and the
+    files                                      connections
 
 So `stat` of one file costs a handful of HEADs, 64 at most, and `ls -l` some round trips for
 thousands of files.
@@ -47,8 +48,8 @@ class AttributeWindow:
         asked_to: Row index one past the last batch.
         due_from: Who wants a row from here on to `asked_to` calls for the next batch.
         places: At how many places batches began that went on with nothing.
-        is_listed: The last batch came soon after the directory was listed, and none of its
-            files was opened since.
+        is_listed: The last batch came soon after the directory was listed.
+        is_read: A file was opened since the last batch at a new place.
     """
 
     size: int = 0
@@ -56,6 +57,7 @@ class AttributeWindow:
     due_from: int = 0
     places: int = 0
     is_listed: bool = False
+    is_read: bool = False
 
     def after_miss(
         self, row: int, row_count: int, *, listed: bool
@@ -99,14 +101,16 @@ class AttributeWindow:
 
     def after_open(self) -> AttributeWindow:
         """Return the state after a file was opened: whoever reads has time for its sizes."""
-        if not self.is_listed:
+        if self.is_read or not self.size:
             return self
-        return replace(self, is_listed=False, due_from=self.asked_to - self.size // 2)
+        return replace(self, is_read=True, due_from=self.asked_to - self.size // 2)
 
     def _next(self, start: int, row_count: int) -> tuple[AttributeWindow, range]:
-        size = LARGEST if self.is_listed else min(self.size * GROWTH, LARGEST)
+        if self.is_read:
+            # One connection brings as many while half of them are read.
+            size = min(self.size * GROWTH, FIRST_LISTED)
+        else:
+            size = LARGEST if self.is_listed else min(self.size * GROWTH, LARGEST)
         stop = min(start + size, row_count)
         due_from = start + size // 2
-        return AttributeWindow(size, stop, due_from, self.places, self.is_listed), range(
-            start, stop
-        )
+        return replace(self, size=size, asked_to=stop, due_from=due_from), range(start, stop)

@@ -125,7 +125,7 @@ class Directory:
 
     def note_opened(self) -> None:
         """Remember that a program reads the files, and wants no sizes for their own sake."""
-        if self.window.is_listed:
+        if not self.window.is_read:
             with self.condition:
                 self.window = self.window.after_open()
 

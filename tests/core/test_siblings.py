@@ -74,7 +74,7 @@ def test_who_opens_the_files_is_given_sizes_at_a_readers_pace() -> None:
     _, middle = window.after_hit(FIRST_LISTED // 2, 2_000)
 
     assert not second
-    assert middle == range(FIRST_LISTED, 5 * FIRST_LISTED)
+    assert middle == range(FIRST_LISTED, 2 * FIRST_LISTED)
 
 
 def test_one_size_after_a_listing_asks_for_a_few_dozen() -> None:
