@@ -27,6 +27,7 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 _REPORT = pytest.StashKey[list[str]]()
+_TRUST = Path(__file__).parent / "trust"
 
 
 class _Warnings(logging.Handler):
@@ -63,14 +64,17 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger("empiarfs").addHandler(_warnings)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what this machine can't run, and whatever talks to the real archive."""
+    """Mark what a campaign runs; skip what this machine can't run, and the real archive."""
     problems = {
         "fuse": users.fuse_problem(),
         "apache": None if apache.is_installed() else "apache2 is not installed",
         "live": None if "live" in config.option.markexpr else "needs the real archive",
     }
     for item in items:
+        if _TRUST in item.path.parents:
+            item.add_marker("campaign")
         for marker, problem in problems.items():
             if problem and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=problem))

@@ -1,0 +1,121 @@
+# What scripts/test and scripts/campaign share: running pytest so that whatever hangs is
+# ended and whatever stays behind is found. To be sourced by bash behind lib.sh, in the
+# checkout's root; then `begin_tests`, and `run_pytest` as often as needed.
+
+# What the tests need beside Python.
+prepare_tests() {
+  prepare_mounting
+  install_for /usr/sbin/apache2 apache2-bin \
+    "the server that the tests start on a free port; this package starts none itself" || true
+  install_for openssl openssl "certificates for the tests" || true
+  install_for rsync rsync "one of the programs tried on the mount" || true
+  install_for getfattr attr "one of the programs tried on the mount" || true
+  install_for file file "one of the programs tried on the mount" || true
+  install_for git git "to see whether the tests leave files behind" || true
+  install_libfuse2 || true
+  install_relion
+  make_environment dev
+}
+
+# What git sees beside the committed files, to compare before and after.
+untracked() { git status --porcelain --untracked-files=all 2> /dev/null | grep '^??' | sort || true; }
+
+# The processes that were started by this run and still are there, by the variable that
+# they inherited.
+processes_left() {
+  local directory
+  for directory in /proc/[0-9]*; do
+    if tr '\0' '\n' < "$directory/environ" 2> /dev/null | grep -qx "RUN_OF_EMPIARFS_TESTS=$RUN"; then
+      echo "process ${directory#/proc/}: $(tr '\0' ' ' < "$directory/cmdline")"
+    fi
+  done 2> /dev/null
+}
+
+# Our mounts all lie below our temporary directory.
+mounts_left() { awk -v here="$SCRATCH/" 'index($5, here) == 1 { print "mount " $5 }' /proc/self/mountinfo; }
+
+clean_up() {
+  mounts_left | while read -r _ point; do as_root umount -l "$point" || fusermount3 -uz "$point" || true; done
+  processes_left | sed -E 's/^process ([0-9]+):.*/\1/' | xargs -r kill -9 2> /dev/null || true
+  as_root rm -rf --one-file-system "$SCRATCH" 2> /dev/null || rm -rf --one-file-system "$SCRATCH"
+}
+
+finish() {
+  local status=$? left
+  trap - EXIT
+  left="$(
+    mounts_left
+    processes_left
+    comm -13 <(echo "$UNTRACKED_BEFORE") <(untracked)
+  )"
+  if [ -n "$left" ]; then
+    shout "the tests left behind:"
+    echo "$left" >&2
+    [ "$status" -ne 0 ] || status=1
+  fi
+  clean_up
+  if [ "$status" -eq 0 ]; then
+    say "everything passed, in $SECONDS s"
+  else
+    shout "failed with status $status, after $SECONDS s"
+  fi
+  exit "$status"
+}
+
+step() {
+  local before=$SECONDS
+  say "> ${*/"$OWN_NETWORK"/...}"
+  "$@"
+  echo "  ($((SECONDS - before)) s)"
+}
+
+# Give a program a network of its own, with nothing in it but loopback, where root may: then
+# the tests neither share the machine's budget of connections with real mounts, nor can they
+# reach the internet.
+OWN_NETWORK='
+import fcntl, os, socket, struct, sys
+SIOCSIFFLAGS, UP_AND_RUNNING = 0x8914, 0x41
+with socket.socket() as any_socket:
+    fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", UP_AND_RUNNING))
+os.execvp(sys.argv[1], sys.argv[1:])
+'
+
+choose_network() {
+  NETWORK=(unshare --net python -c "$OWN_NETWORK")
+  if ! "${NETWORK[@]}" true 2> /dev/null; then
+    say "the tests share this machine's network: programs can't be given one of their own here"
+    NETWORK=()
+  fi
+}
+
+# run_pytest SECONDS WHERE ARGUMENT...: pytest, for so long at most, in the places named by the
+# words of WHERE unless an argument names a file or folder. A test that hangs ends the run, as
+# Ctrl-C would, so that what it began is cleaned up.
+run_pytest() {
+  local limit_s="$1" argument where
+  read -r -a where <<< "$2"
+  shift 2
+  for argument in "$@"; do
+    if [ -e "${argument%%::*}" ]; then where=(); fi
+  done
+  (
+    export TMPDIR="$SCRATCH" RUN_OF_EMPIARFS_TESTS="$RUN"
+    step timeout --foreground -s INT -k 60 "$limit_s" "${NETWORK[@]}" \
+      python -m pytest --durations=10 "$@" "${where[@]}"
+  )
+}
+
+# Prepare the machine and a scratch directory, and see to it that nothing stays behind.
+begin_tests() {
+  prepare_tests
+  RUN="$$-$(date +%s)"
+  # Other users must be able to enter: Apache and the plain user of some tests.
+  SCRATCH="$(mktemp -d /tmp/empiarfs-tests.XXXXXX)"
+  chmod 755 "$SCRATCH"
+  UNTRACKED_BEFORE="$(untracked)"
+  trap finish EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  export PATH="$PWD/.venv/bin:$PATH:/usr/sbin:/sbin"
+  choose_network
+}
