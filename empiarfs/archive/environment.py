@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import requests.utils
+import urllib3.exceptions
+import urllib3.util
 
 from empiarfs.archive.sockets import WatchedTlsSocket
+from empiarfs.core.secrets import shown_url
 from empiarfs.errors import ConfigError
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -51,10 +54,11 @@ def origin_from(url: str) -> Origin:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise ConfigError(f"not a usable archive URL: {url!r}: {exc}") from exc
+    except ValueError:
+        # What urllib says of it may hold a password.
+        raise ConfigError(f"not a usable archive URL: {shown_url(url)}") from None
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise ConfigError(f"the archive URL must be http(s)://host/path/, not {url!r}")
+        raise ConfigError(f"the archive URL must be http(s)://host/path/, not {shown_url(url)}")
     is_tls = parts.scheme == "https"
     bare = f"[{host}]" if ":" in host else host
     host_header = bare if port in (None, 443 if is_tls else 80) else f"{bare}:{port}"
@@ -80,18 +84,34 @@ def proxies_for(base_url: str) -> dict[str, str]:
     """Return the proxies to use for the archive, by scheme; `no_proxy` is honoured.
 
     Raises:
-        ConfigError: A proxy that isn't spoken to by plain HTTP.
+        ConfigError: A proxy that can't be read, or isn't spoken to by plain HTTP. What is
+            said of it holds no user name or password.
     """
     proxies = {
         scheme: url
         for scheme, url in requests.utils.get_environ_proxies(base_url).items()
         if scheme in (urlsplit(base_url).scheme, "all") and url
     }
-    for url in proxies.values():
-        scheme = urlsplit(url).scheme if "://" in url else "http"
-        if scheme != "http":
-            raise ConfigError(f"a proxy of the kind {scheme}:// can't be used, only http://")
+    for scheme, url in proxies.items():
+        _check_proxy(scheme, url)
     return proxies
+
+
+def _check_proxy(scheme: str, url: str) -> None:
+    kind, separator, _ = url.partition("://")
+    if separator and kind.lower() != "http":
+        shown = repr(kind) if kind.isalnum() else "this kind"
+        raise ConfigError(f"a proxy of {shown} can't be used, only http:// ({scheme}_proxy)")
+    try:
+        # As requests and urllib3 will read it, whose own errors would show the password.
+        parsed = urllib3.util.parse_url(url if separator else f"http://{url}")
+    except urllib3.exceptions.LocationParseError:
+        parsed = None
+    if parsed is None or not parsed.host:
+        raise ConfigError(
+            f"the environment's {scheme}_proxy can't be read; write http://host:port, and"
+            " percent-encode what is special in a password"
+        )
 
 
 def tls_context(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:

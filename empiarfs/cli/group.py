@@ -13,6 +13,7 @@ import click
 
 from empiarfs import __version__
 from empiarfs.cli.sources import is_source
+from empiarfs.core.secrets import shown_url
 
 # Name: module below empiarfs.cli, what --help says.
 _COMMANDS = {
@@ -61,7 +62,9 @@ def _no_such_command(ctx: click.Context, word: str) -> click.UsageError:
     names = [*_COMMANDS, *_ALIASES, "empiar"]
     near = difflib.get_close_matches(word, names, 1, 0.6)
     guess = f"; did you mean {near[0]}?" if near else ""
-    return click.UsageError(f"no such command: {word}{guess}", ctx)
+    # A URL with a mistake in it may still hold a password.
+    shown = shown_url(word) if "@" in word else word
+    return click.UsageError(f"no such command: {shown}{guess}", ctx)
 
 
 @click.group(

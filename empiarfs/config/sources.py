@@ -121,7 +121,7 @@ def from_json(text: str) -> Config:
     """
     try:
         options = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"the settings handed over can't be read: {exc}") from exc
     if not isinstance(options, dict) or not all(isinstance(t, str) for t in options.values()):
         raise ConfigError("the settings handed over aren't texts by name")
@@ -193,7 +193,7 @@ def _read_file(file: Path) -> dict[str, str]:
         return {}
     except OSError as exc:
         raise ConfigError(f"{file} can't be read: {exc.strerror}") from exc
-    except ValueError as exc:  # not UTF-8, or not TOML
+    except (ValueError, RecursionError) as exc:  # not UTF-8, not TOML, or nested without end
         raise ConfigError(f"{file} is no TOML: {exc}") from exc
     return {name: _text(value, f"{name} in {file}") for name, value in table.items()}
 

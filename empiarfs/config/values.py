@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from empiarfs.core.secrets import shown_url
+
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+) *([A-Za-z/]*)", re.ASCII)
 _SIZE_UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
 _TIME_UNITS = {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86400}
@@ -105,18 +107,19 @@ def parse_url(text: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as exc:
-        raise ValueError(f"the URL can't be read: {exc}") from exc
-    # First of all, so that no message below shows a password.
+    except ValueError:
+        # What urllib says of it may hold a password.
+        raise ValueError("the URL can't be read; write https://host/path/") from None
     if "@" in parts.netloc:
         raise ValueError("the URL holds a user name or password; empiarfs doesn't log in")
+    shown = shown_url(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL of a web server; it begins with https:// or http://")
+        raise ValueError(f"{shown} is no URL of a web server; it begins with https:// or http://")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ValueError(f"{url!r} has a query or fragment; leave out what follows ? or #")
+        raise ValueError(f"{shown} has a query or fragment; leave out what follows ? or #")
     rest = url[url.index(":") :]
     if not _URL_CHARACTERS.fullmatch(rest):
-        raise ValueError(f"{url!r} holds blanks or other characters to be percent-encoded")
+        raise ValueError(f"{shown} holds blanks or other characters to be percent-encoded")
     return parts.scheme + rest.rstrip("/") + "/"
 
 

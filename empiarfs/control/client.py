@@ -28,7 +28,7 @@ def ask(mount: Registered, request: str, timeout_s: float = 2.0) -> dict[str, An
         with connected_socket(mount.socket, timeout_s) as connection:
             connection.sendall(json.dumps({"request": request}).encode("ascii") + b"\n")
             answer = json.loads(read_line(connection, _MAX_ANSWER_BYTES))
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise MountError(f"the daemon of {where} does not answer: {exc}") from exc
     if not isinstance(answer, dict) or "error" in answer:
         raise MountError(f"the daemon of {where} does not know {request!r}: {answer}")

@@ -113,7 +113,7 @@ def _decoded(raw: bytes) -> MountRecord | None:
         for name, kind in (("mount_point", str), ("archive_url", str), ("pid", int)):
             if not isinstance(getattr(record, name), kind):
                 return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return record
 

@@ -25,6 +25,7 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from empiarfs.core.files import FileVersion, RemoteFile
 from empiarfs.core.ranges import ByteRange
+from empiarfs.core.sizes import LARGEST_SIZE
 from empiarfs.errors import (
     ArchiveError,
     BadResponseError,
@@ -41,6 +42,9 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,19})")
 _REDIRECTS = (301, 302, 303, 307, 308)
+# From 0001 to 9999, in seconds since 1970: what the calendar of a program can show. A zone of
+# a million hours would else make a time that fits into no field of `stat`.
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ def range_header(wanted: ByteRange) -> str:
 def content_range(headers: Headers) -> PartOfFile | None:
     """Return what Content-Range says, or None if it is absent, malformed or impossible.
 
+    Impossible is also a size that no file can have, above `LARGEST_SIZE`.
+
     >>> content_range({"Content-Range": "bytes 5-9/10"})
     PartOfFile(range=ByteRange(start=5, stop=10), size=10)
     >>> content_range({"Content-Range": "bytes 5-9/*"}) is None
@@ -92,19 +98,22 @@ def content_range(headers: Headers) -> PartOfFile | None:
     if found is None:
         return None
     first, last, size = map(int, found.groups())
-    if not first <= last < size:
+    if not first <= last < size <= LARGEST_SIZE:
         return None
     return PartOfFile(ByteRange(first, last + 1), size)
 
 
 def content_length(headers: Headers) -> int | None:
-    """Return Content-Length in bytes, or None if it is absent or isn't one plain number."""
+    """Return Content-Length in bytes, or None if it is absent or isn't a file's size."""
     text = headers.get("Content-Length", "").strip()
-    return int(text) if _DIGITS.fullmatch(text) else None
+    size = int(text) if _DIGITS.fullmatch(text) else -1
+    return size if 0 <= size <= LARGEST_SIZE else None
 
 
 def http_date_s(text: str | None) -> int | None:
     """Return an HTTP date in seconds since 1970, or None if it isn't one.
+
+    Only the years 1 to 9999 are dates.
 
     >>> http_date_s("Thu, 02 Jan 2020 03:04:05 GMT")
     1577934245
@@ -113,9 +122,10 @@ def http_date_s(text: str | None) -> int | None:
     if fields is None:
         return None
     try:
-        return timegm((*fields[:6], 0, 0, 0)) - (fields[9] or 0)
+        moment_s = timegm((*fields[:6], 0, 0, 0)) - (fields[9] or 0)
     except (ValueError, OverflowError):
         return None
+    return moment_s if _FIRST_S <= moment_s <= _LAST_S else None
 
 
 def version_from(headers: Headers, size: int) -> FileVersion:

@@ -173,6 +173,10 @@ def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> 
         ("Thu, 02 Jan 2020 04:04:05 +0100", DATE_S),
         ("Thu, 99 Foo 2020 03:04:05 GMT", None),
         ("Thu, 02 Jan 99999999999999999999 03:04:05 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
+        ("Fri, 31 Dec 9999 23:59:59 -0001", None),
+        ("Thu, 02 Jan 2020 03:04:05 +9999999999999", None),
+        ("Thu, 02 Jan 2020 03:04:05 -99999999999999999999", None),
         ("", None),
         (None, None),
     ],
@@ -184,6 +188,8 @@ def test_dates_are_read_or_refused(text: str | None, expected: int | None) -> No
 def test_an_impossible_content_range_is_none() -> None:
     assert content_range({"Content-Range": "bytes 5-10/10"}) is None
     assert content_range({}) is None
+    assert content_range({"Content-Range": f"bytes 0-0/{2**63 - 1}"}) is not None
+    assert content_range({"Content-Range": f"bytes 0-0/{2**63}"}) is None
     assert range_header(ByteRange(0, 1)) == "bytes=0-0"
     with pytest.raises(ValueError, match="empty"):
         range_header(ByteRange(5, 5))
@@ -214,6 +220,7 @@ def test_a_head_without_any_length_leaves_the_size_open() -> None:
     "fields",
     [
         {"Content-Length": "x"},
+        {"Content-Length": str(2**63)},  # would be a negative size to a program
         {"Transfer-Encoding": "chunked"},
         {"Content-Length": "5", "Transfer-Encoding": "chunked"},
         {"Content-Length": "5", "Content-Encoding": "gzip"},
