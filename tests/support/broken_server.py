@@ -5,184 +5,34 @@
         server.fault("10002/data/a.mrc", Fault.silence(), times=1)
         ... server.url, server.requests, server.peak_connections ...
 
-Without faults it behaves as Apache does: single ranges, also for HEAD; listings in the form
-of EMPIAR; keep-alive with a `Keep-Alive` header; pipelining; 301 to a directory's slash. A
-fault applies to the next `times` requests that its predicate or path names, oldest fault
-first. `release` lets all silent connections go, which otherwise stay silent to the end.
+Without faults it behaves as Apache does (`broken_answers`): single ranges, also for HEAD;
+listings in the form of EMPIAR; keep-alive with a `Keep-Alive` header; pipelining; 301 to a
+directory's slash. A fault (`broken_faults`) applies to the next `times` requests that its
+predicate or path names, oldest fault first. `release` lets all silent connections go, which
+otherwise stay silent to the end.
 
-One thread for each connection; all fields are guarded by one lock, and copies are handed out.
+One thread for each connection (`broken_conversation`); all fields are guarded by one lock,
+and copies are handed out.
 """
 
 from __future__ import annotations
 
 import contextlib
-import html
 import select
 import socket
 import ssl
-import struct
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from email.utils import formatdate
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from empiarfs.core.sizes import size_text
+from tests.support.broken_answers import Answers
+from tests.support.broken_conversation import Conversation, End, reset
+from tests.support.broken_faults import DEFAULT_MODIFIED_S, Fault, Request
 
-DEFAULT_MODIFIED_S = 1_600_000_020
-_RESET = struct.pack("ii", 1, 0)
-_REASONS = {200: "OK", 206: "Partial Content", 301: "Moved Permanently", 302: "Found"}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it arrived.
-
-    Attributes:
-        method: "GET" or "HEAD".
-        path: Below the root, decoded, without a leading slash.
-        headers: By lower-case name.
-        connection: Number of its connection, from 1.
-        received_s: Monotonic time.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    connection: int
-    received_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something to do wrong; made by the class methods."""
-
-    kind: str
-    amount: float = 0
-    status: int = 0
-    text: str = ""
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def silence(cls) -> Fault:
-        """Take the request and never answer it, nor anything behind it on its connection."""
-        return cls("silence")
-
-    @classmethod
-    def silence_in_body(cls, after: int) -> Fault:
-        """Stop after so many bytes of the body."""
-        return cls("silence_in_body", after)
-
-    @classmethod
-    def delay(cls, seconds: float) -> Fault:
-        """Answer rightly, but late."""
-        return cls("delay", seconds)
-
-    @classmethod
-    def trickle(cls, bytes_per_s: float) -> Fault:
-        """Send the body slowly, a byte at a time."""
-        return cls("trickle", bytes_per_s)
-
-    @classmethod
-    def trickle_headers(cls, bytes_per_s: float) -> Fault:
-        """Send the headers slowly, a byte at a time."""
-        return cls("trickle_headers", bytes_per_s)
-
-    @classmethod
-    def short_body(cls, missing: int = 1) -> Fault:
-        """End the connection some bytes before the announced end."""
-        return cls("short_body", missing)
-
-    @classmethod
-    def long_body(cls, extra: bytes = b"surplus") -> Fault:
-        """Send more than announced, and keep the connection."""
-        return cls("long_body", body=extra)
-
-    @classmethod
-    def whole_file(cls) -> Fault:
-        """Ignore the Range header: 200 and the whole file."""
-        return cls("whole_file")
-
-    @classmethod
-    def content_range(cls, text: str) -> Fault:
-        """Send another Content-Range; "" leaves it out."""
-        return cls("content_range", text=text)
-
-    @classmethod
-    def gzip_body(cls) -> Fault:
-        """Mark the body as packed."""
-        return cls("header", headers=(("Content-Encoding", "gzip"),))
-
-    @classmethod
-    def with_headers(cls, *headers: tuple[str, str]) -> Fault:
-        """Replace headers; an empty value leaves one out."""
-        return cls("header", headers=headers)
-
-    @classmethod
-    def chunked(cls, extra: bytes = b"") -> Fault:
-        """Send the body in chunks, perhaps with more bytes than announced."""
-        return cls("chunked", body=extra)
-
-    @classmethod
-    def until_end(cls) -> Fault:
-        """Send the body without a length, up to the end of the connection."""
-        return cls("until_end")
-
-    @classmethod
-    def html_page(cls, status: int = 200) -> Fault:
-        """Answer with a web page instead."""
-        page = b"<html><head><title>Sorry</title></head><body>Sorry.</body></html>"
-        return cls("answer", status=status, body=page, headers=(("Content-Type", "text/html"),))
-
-    @classmethod
-    def answer(cls, status: int, *headers: tuple[str, str], body: bytes = b"") -> Fault:
-        """Answer with just this."""
-        return cls("answer", status=status, body=body, headers=headers)
-
-    @classmethod
-    def redirect(cls, location: str, status: int = 302) -> Fault:
-        """Send the client elsewhere; a location equal to the path makes a loop."""
-        return cls("answer", status=status, headers=(("Location", location),))
-
-    @classmethod
-    def busy(cls, status: int = 503, retry_after: str = "") -> Fault:
-        """Refuse with 503 or 429, perhaps with a Retry-After of seconds or a date."""
-        headers = (("Retry-After", retry_after),) if retry_after else ()
-        return cls("answer", status=status, headers=headers)
-
-    @classmethod
-    def reset(cls, stage: str = "request", after: int = 0) -> Fault:
-        """Cut the connection by RST: after the "request", in the "headers" or in the "body"."""
-        return cls(f"reset_{stage}", after)
-
-    @classmethod
-    def close(cls) -> Fault:
-        """End the connection in order, instead of answering."""
-        return cls("close")
-
-    @classmethod
-    def garbage(cls, data: bytes = b"\x16\x03 not HTTP at all\r\n\r\n") -> Fault:
-        """Send something that isn't HTTP."""
-        return cls("garbage", body=data)
-
-    @classmethod
-    def changed(cls, modified_s: int = DEFAULT_MODIFIED_S + 3600) -> Fault:
-        """Answer as if the file had another Last-Modified."""
-        return cls("header", headers=(("Last-Modified", formatdate(modified_s, usegmt=True)),))
-
-    @classmethod
-    def drop_answer(cls) -> Fault:
-        """Leave this answer out and go on with the next request of the connection."""
-        return cls("drop_answer")
-
-    @classmethod
-    def out_of_step(cls) -> Fault:
-        """Send this answer behind that of the next request of the connection."""
-        return cls("out_of_step")
+__all__ = ["DEFAULT_MODIFIED_S", "BrokenServer", "Fault", "Request"]
 
 
 @dataclass(slots=True)
@@ -190,17 +40,10 @@ class _Planned:
     applies: Callable[[Request], bool]
     fault: Fault
     left: int
+    name: str
 
 
-@dataclass(slots=True)
-class _Answer:
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    ends: bool = False
-
-
-class BrokenServer:
+class BrokenServer(Answers):
     """Serves `files` below `url` until the context ends.
 
     Args:
@@ -212,6 +55,11 @@ class BrokenServer:
             over a long link: requests sent back to back wait together.
         ranges_for_head: Whether a Range header of HEAD is honoured, as Apache does.
         keeps_alive_header: Whether a Keep-Alive header is sent.
+        most_connections: What comes while so many connections stand is reset, as EMPIAR's
+            firewall does; None for no limit.
+
+    Attributes:
+        refused: Connections that were reset before anything was said.
     """
 
     def __init__(
@@ -225,19 +73,20 @@ class BrokenServer:
         latency_s: float = 0.0,
         ranges_for_head: bool = True,
         keeps_alive_header: bool = True,
+        most_connections: int | None = None,
     ) -> None:
-        self.files: dict[str, bytes] = dict(files or {})
-        self.modified_s: dict[str, int] = {}
-        self.listings: dict[str, bytes] = {}
+        super().__init__(files, prefix=prefix, ranges_for_head=ranges_for_head)
+        self.most_connections = most_connections
+        self.refused = 0
         self.max_requests = max_requests
         self.keep_alive_s = keep_alive_s
         self.latency_s = latency_s
-        self.ranges_for_head = ranges_for_head
         self.keeps_alive_header = keeps_alive_header
-        self._prefix = prefix
         self._lock = threading.Lock()
         self._requests: list[Request] = []
         self._faults: list[_Planned] = []
+        self._met: Counter[str] = Counter()
+        self._to_refuse = 0
         self._connections: dict[int, socket.socket] = {}
         self._count = 0
         self._peak = 0
@@ -269,13 +118,13 @@ class BrokenServer:
         scheme = "http" if self._context is None else "https"
         return f"{scheme}://127.0.0.1:{self.port}{self._prefix}"
 
-    def put(self, path: str, data: bytes, modified_s: int = DEFAULT_MODIFIED_S) -> None:
-        """Serve `data` at `path`."""
-        self.modified_s[path] = modified_s
-        self.files[path] = data
-
     def fault(
-        self, where: str | Callable[[Request], bool], fault: Fault, *, times: int = 1
+        self,
+        where: str | Callable[[Request], bool],
+        fault: Fault,
+        *,
+        times: int = 1,
+        name: str = "",
     ) -> None:
         """Do the next `times` matching requests wrong.
 
@@ -284,10 +133,28 @@ class BrokenServer:
                 predicate.
             fault: What to do.
             times: How often.
+            name: By what `faults_met` counts it; the fault's kind if "".
         """
         applies = (lambda request: request.path == where) if isinstance(where, str) else where
         with self._lock:
-            self._faults.append(_Planned(applies, fault, times))
+            self._faults.append(_Planned(applies, fault, times, name or fault.kind))
+
+    def forget_faults(self) -> None:
+        """Do everything right from here on."""
+        with self._lock:
+            self._faults.clear()
+            self._to_refuse = 0
+
+    def refuse(self, times: int = 1) -> None:
+        """Reset the next connections as soon as they are made."""
+        with self._lock:
+            self._to_refuse += times
+
+    @property
+    def faults_met(self) -> Counter[str]:
+        """How often each fault met a request, by its name."""
+        with self._lock:
+            return Counter(self._met)
 
     def release(self) -> None:
         """End all connections that are silent now."""
@@ -348,13 +215,26 @@ class BrokenServer:
             except OSError:
                 return
             with self._lock:
-                self._count += 1
-                number = self._count
-                self._connections[number] = connection
-                # What the client has closed is no connection, even if its thread is late.
-                live = [each for each in self._connections.values() if not _is_over(each)]
-                self._peak = max(self._peak, len(live))
-            self._start(self._serve, connection, number)
+                number = self._admit(connection)
+            if number is None:
+                reset(connection)
+                connection.close()
+            else:
+                self._start(self._serve, connection, number)
+
+    def _admit(self, connection: socket.socket) -> int | None:
+        """Return the connection's number, or None to refuse it; the caller holds the lock."""
+        # What the client has closed is no connection, even if its thread is late.
+        live = [each for each in self._connections.values() if not _is_over(each)]
+        is_full = self.most_connections is not None and len(live) >= self.most_connections
+        if self._to_refuse or is_full:
+            self._to_refuse = max(0, self._to_refuse - 1)
+            self.refused += 1
+            return None
+        self._count += 1
+        self._connections[self._count] = connection
+        self._peak = max(self._peak, len(live) + 1)
+        return self._count
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         raw = connection
@@ -366,11 +246,11 @@ class BrokenServer:
                 connection = self._context.wrap_socket(connection, server_side=True)
                 with self._lock:
                     self._connections[number] = connection
-            _Conversation(self, connection, raw, number).run()
+            Conversation(self, connection, raw, number).run()
             ending = ""
         except ConnectionResetError:
             ending = "reset"
-        except (_End, EOFError):
+        except (End, EOFError):
             ending = "end"
         except (OSError, ssl.SSLError):
             ending = ""
@@ -389,258 +269,9 @@ class BrokenServer:
             for planned in self._faults:
                 if planned.left and planned.applies(request):
                     planned.left -= 1
+                    self._met[planned.name] += 1
                     return planned.fault
         return None
-
-    def _answer(self, request: Request) -> _Answer:
-        path = request.path
-        if path in self.files:
-            return self._file_answer(request, self.files[path])
-        if path == "" or path.endswith("/"):
-            page = self.listings.get(path) or self._listing(path)
-            if page is not None:
-                return _Answer(200, {"Content-Type": "text/html;charset=UTF-8"}, page)
-        elif any(name.startswith(path + "/") for name in self._names()):
-            target = f"http://127.0.0.1:{self.port}{self._prefix}{_quoted(path)}/"
-            return _Answer(301, {"Location": target, "Content-Type": "text/html"}, b"moved")
-        return _Answer(404, {"Content-Type": "text/html"}, b"not found")
-
-    def _file_answer(self, request: Request, data: bytes) -> _Answer:
-        modified_s = self.modified_s.get(request.path, DEFAULT_MODIFIED_S)
-        headers = {
-            "Last-Modified": formatdate(modified_s, usegmt=True),
-            "ETag": f'"{len(data):x}-{modified_s:x}"',
-            "Accept-Ranges": "bytes",
-            "Content-Type": "application/octet-stream",
-        }
-        wanted = request.headers.get("range", "")
-        if not wanted.startswith("bytes=") or not data:
-            return _Answer(200, headers, data)
-        if request.method == "HEAD" and not self.ranges_for_head:
-            return _Answer(200, headers, data)
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
-        start, stop = int(first), min(int(last or len(data)) + 1, len(data))
-        if start >= len(data):
-            return _Answer(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
-        return _Answer(206, headers, data[start:stop])
-
-    def _names(self) -> Iterable[str]:
-        return [*self.files, *self.listings]
-
-    def _listing(self, path: str) -> bytes | None:
-        children: dict[str, str | None] = {}
-        for name in self._names():
-            if name.startswith(path) and name != path:
-                child, slash, _ = name[len(path) :].partition("/")
-                children[child + slash] = None if slash else name
-        if not children and path:
-            return None
-        rows = [self._row(name, file) for name, file in sorted(children.items())]
-        title = html.escape((self._prefix + path).rstrip("/"))
-        return (
-            f"<html><head><title>Index of {title}</title></head><body><h1>Index of {title}</h1>\n"
-            '<table>\n<tr><th valign="top"><img src="/icons/blank.gif" alt="[ICO]"></th>'
-            '<th><a href="?C=N;O=D">Name</a></th><th><a href="?C=M;O=A">Last modified</a></th>'
-            '<th><a href="?C=S;O=A">Size</a></th><th>Description</th></tr>\n'
-            '<tr><th colspan="5"><hr></th></tr>\n'
-            f"{''.join(rows)}"
-            '<tr><th colspan="5"><hr></th></tr>\n</table>\n</body></html>\n'
-        ).encode("utf-8", "surrogateescape")
-
-    def _row(self, shown: str, file: str | None) -> str:
-        modified = time.gmtime(self.modified_s.get(file or "", DEFAULT_MODIFIED_S))
-        size = "  - " if file is None else size_text(len(self.files[file]))
-        link = html.escape(("./" if ":" in shown else "") + _quoted(shown))
-        return (
-            '<tr><td valign="top"><img src="/icons/x.gif" alt="[   ]"></td>'
-            f'<td><a href="{link}">{html.escape(shown)}</a></td>'
-            f'<td align="right">{time.strftime("%Y-%m-%d %H:%M", modified)}  </td>'
-            f'<td align="right">{size}</td><td>&nbsp;</td></tr>\n'
-        )
-
-
-def _quoted(path: str) -> str:
-    return quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="/!$&'()*+,-.:;=@_~")
-
-
-class _End(Exception):
-    """The client ended the connection."""
-
-
-class _Conversation:
-    """One connection of the server."""
-
-    def __init__(
-        self, server: BrokenServer, connection: socket.socket, raw: socket.socket, number: int
-    ) -> None:
-        self._server = server
-        self._connection = connection
-        self._raw = raw
-        self._number = number
-        self._received = b""
-        self._arrived_s = 0.0
-        self._served = 0
-        self._late: list[tuple[Request, _Answer]] = []
-
-    def run(self) -> None:
-        while True:
-            request = self._next_request()
-            self._served += 1
-            fault = self._server._take_fault(request)
-            if self._server.latency_s:
-                due_s = request.received_s + self._server.latency_s
-                self._pause(max(0.0, due_s - time.monotonic()))
-            if not self._respond(request, fault):
-                return
-
-    def _next_request(self) -> Request:
-        self._connection.settimeout(self._server.keep_alive_s)
-        while b"\r\n\r\n" not in self._received:
-            data = self._connection.recv(65536)
-            if not data:
-                raise _End
-            self._received += data
-            self._arrived_s = time.monotonic()
-        self._connection.settimeout(None)
-        head, _, self._received = self._received.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ")
-        headers = {name.lower(): value.strip() for name, _, value in map(_colon, lines)}
-        raw_path = target.partition("?")[0].removeprefix(self._server._prefix)
-        path = unquote_to_bytes(raw_path).decode("utf-8", "surrogateescape")
-        return Request(method, path, headers, self._number, self._arrived_s)
-
-    def _respond(self, request: Request, fault: Fault | None) -> bool:
-        """Answer as the fault wants; returns whether the connection goes on."""
-        kind = "" if fault is None else fault.kind
-        if fault is None or kind in ("header", "content_range", "whole_file", "answer"):
-            return self._send(request, self._bent(request, fault))
-        if kind == "drop_answer":
-            return True
-        if kind == "out_of_step":
-            self._late.append((request, self._server._answer(request)))
-            return True
-        if kind == "delay":
-            self._pause(fault.amount)
-            return self._send(request, self._server._answer(request))
-        if kind == "silence":
-            return self._stay_silent()
-        if kind == "close":
-            return False
-        if kind == "reset_request":
-            return self._reset()
-        if kind == "garbage":
-            self._connection.sendall(fault.body)
-            return True
-        return self._send_badly(request, fault, self._server._answer(request))
-
-    def _send_badly(self, request: Request, fault: Fault, answer: _Answer) -> bool:
-        body = b"" if request.method == "HEAD" else answer.body
-        if fault.kind in ("chunked", "until_end"):
-            return self._send_framed(request, fault, answer)
-        head = self._head(request, answer)
-        if fault.kind == "trickle_headers":
-            self._send_slowly(head, fault.amount)
-            self._connection.sendall(body)
-            return True
-        if fault.kind == "reset_headers":
-            self._connection.sendall(head[: int(fault.amount) or len(head) // 2])
-            return self._reset()
-        self._connection.sendall(head)
-        if fault.kind == "trickle":
-            self._send_slowly(body, fault.amount)
-            return True
-        if fault.kind == "long_body":
-            self._connection.sendall(body + fault.body)
-            return True
-        if fault.kind == "short_body":
-            self._connection.sendall(body[: len(body) - int(fault.amount)])
-            return False
-        self._connection.sendall(body[: int(fault.amount)])
-        return self._reset() if fault.kind == "reset_body" else self._stay_silent()
-
-    def _send_framed(self, request: Request, fault: Fault, answer: _Answer) -> bool:
-        if fault.kind == "until_end":
-            head = self._head(request, replace(answer, ends=True), Content_Length="")
-            self._connection.sendall(head + answer.body)
-            return False
-        head = self._head(request, answer, Content_Length="", Transfer_Encoding="chunked")
-        self._connection.sendall(head)
-        body = answer.body + fault.body
-        for start in range(0, len(body), 5000):
-            part = body[start : start + 5000]
-            self._connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
-        self._connection.sendall(b"0\r\n\r\n")
-        return True
-
-    def _bent(self, request: Request, fault: Fault | None) -> _Answer:
-        if fault is None:
-            return self._server._answer(request)
-        if fault.kind == "answer":
-            return _Answer(fault.status, dict(fault.headers), fault.body)
-        if fault.kind == "whole_file":
-            headers = {key: value for key, value in request.headers.items() if key != "range"}
-            return self._server._answer(replace(request, headers=headers))
-        answer = self._server._answer(request)
-        if fault.kind == "content_range":
-            answer.headers["Content-Range"] = fault.text
-        answer.headers.update(fault.headers)
-        return answer
-
-    def _send(self, request: Request, answer: _Answer) -> bool:
-        late, self._late = self._late, []
-        for each, its_answer in [(request, answer), *late]:
-            body = b"" if each.method == "HEAD" else its_answer.body
-            self._connection.sendall(self._head(each, its_answer) + body)
-        return not self._is_last
-
-    @property
-    def _is_last(self) -> bool:
-        limit = self._server.max_requests
-        return limit is not None and self._served >= limit
-
-    def _head(self, request: Request, answer: _Answer, **changes: str) -> bytes:
-        headers = {"Date": formatdate(usegmt=True), "Server": "Broken"}
-        # Apache leaves out a length of 0 for HEAD.
-        if answer.body or request.method != "HEAD":
-            headers["Content-Length"] = str(len(answer.body))
-        if self._is_last or answer.ends:
-            headers["Connection"] = "close"
-        elif self._server.keeps_alive_header and "keep-alive" in request.headers.get(
-            "connection", ""
-        ):
-            headers["Connection"] = "Keep-Alive"
-            headers["Keep-Alive"] = f"timeout={self._server.keep_alive_s:.0f}"
-            if self._server.max_requests is not None:
-                headers["Keep-Alive"] += f", max={self._server.max_requests - self._served}"
-        headers.update(answer.headers)
-        headers.update({name.replace("_", "-"): value for name, value in changes.items()})
-        lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Other')}"]
-        lines += [f"{name}: {value}" for name, value in headers.items() if value]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-    def _send_slowly(self, data: bytes, bytes_per_s: float) -> None:
-        for index in range(len(data)):
-            self._connection.sendall(data[index : index + 1])
-            self._pause(1 / bytes_per_s)
-
-    def _pause(self, seconds: float) -> None:
-        if self._server._released.wait(seconds):
-            raise _End
-
-    def _stay_silent(self) -> bool:
-        # Reading goes on, so that it is seen how the client ends this.
-        self._raw.settimeout(0.05)
-        while not self._server._released.is_set():
-            with contextlib.suppress(TimeoutError):
-                if not self._raw.recv(65536):
-                    raise _End
-        return False
-
-    def _reset(self) -> bool:
-        self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        return False
 
 
 def _is_over(connection: socket.socket) -> bool:
@@ -650,7 +281,3 @@ def _is_over(connection: socket.socket) -> bool:
     except ValueError:
         return True
     return bool(poll.poll(0))
-
-
-def _colon(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
