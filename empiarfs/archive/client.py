@@ -14,7 +14,7 @@ worth asking for. Listings and HEADs are repeated here until the caller's patien
 
 Every request is watched (watch.py), goes over a line of the machine's budget (lines.py,
 connections.py) and ends with one of the errors of `empiarfs.errors`. No redirect is
-followed but a listing's to a directory of the same host.
+followed but a listing's to another spelling of its own URL.
 
 Threading: safe from any thread. No thread and no socket before the first use.
 """

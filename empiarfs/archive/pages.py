@@ -35,7 +35,9 @@ class PageReader:
         self._wire = wire
 
     def read(self, url: str, patience: Patience, first_byte_s: float) -> Listing:
-        """Return the listing at `url`, with one attempt; up to two redirects are followed.
+        """Return the listing at `url`, with one attempt.
+
+        Up to two redirects are followed, to other spellings of the same URL.
 
         Args:
             url: Of the directory, with a slash at its end.
@@ -62,7 +64,8 @@ class PageReader:
         raise BadResponseError("redirected more than twice", url=url)
 
     def _receive_listing(self, answer: Exchange, url: str, check: Callable[[], None]) -> Listing:
-        parser = ListingParser(url)
+        # Many directories are called "data": all of the path must agree.
+        parser = ListingParser(url, base_url=self._wire.network.origin.base_url)
         packed = answer.headers.get("Content-Encoding", "").strip().lower().endswith("gzip")
         unpacker = _Unpacker(parser.feed, url) if packed else None
         buffer = memoryview(bytearray(_SLICE))

@@ -323,8 +323,10 @@ def check_listing_answer(status: int, headers: Headers, *, url: str, now_s: floa
     """Judge the answer to a request for a listing page.
 
     Returns:
-        None if the body should be a listing; else the URL to ask instead: on the same host
-        with the same scheme and port, with a slash at its end.
+        None if the body should be a listing; else the URL to ask instead, which spells the
+        same directory of the same host, scheme and port in another way. A redirect to any
+        other directory isn't followed: what it lists couldn't be read under these names,
+        since redirects of files are never followed.
 
     Raises:
         ArchiveError: As `error_for_status` says; BadResponseError also for a redirect that
@@ -346,11 +348,12 @@ def check_listing_answer(status: int, headers: Headers, *, url: str, now_s: floa
 
 def _listing_redirect(headers: Headers, url: str, status: int) -> str:
     location = headers.get("Location", "")
+    here = urlsplit(url)
     try:
         target = urlsplit(urljoin(url, location))
-        same = target[:2] == urlsplit(url)[:2]
+        same = target[:2] == here[:2]
     except ValueError:
         same = False
-    if not location or not same or not target.path.endswith("/"):
+    if not location or not same or unquote_to_bytes(target.path) != unquote_to_bytes(here.path):
         raise BadResponseError(f"redirected ({status}) to {location[:200]!r}", url=url)
     return target._replace(query="", fragment="").geturl()

@@ -122,6 +122,18 @@ def test_what_is_no_listing_is_asked_for_again(
     assert counters["retries"] == 1
 
 
+def test_the_listing_of_a_directory_of_the_same_name_is_not_believed(
+    server: BrokenServer, client: ArchiveClient
+) -> None:
+    server.put("10003/data/other.mrc", b"x")
+    body = page(server, "10003/data/")
+    headers = ("Content-Type", "text/html")
+    server.fault("10002/data/", Fault.answer(200, headers, body=body))
+
+    assert names(client) == {*NAMES, "sub"}
+    assert len(server.requests) == 2
+
+
 def test_a_page_that_is_never_a_listing_is_a_bad_response(
     server: BrokenServer, client: ArchiveClient
 ) -> None:
@@ -132,16 +144,24 @@ def test_a_page_that_is_never_a_listing_is_a_bad_response(
     assert len(server.requests) == 3
 
 
-def test_a_redirect_within_the_host_is_followed_twice(
+def test_a_redirect_to_another_spelling_is_followed_twice(
     server: BrokenServer, client: ArchiveClient
 ) -> None:
-    server.fault("10002/old/", Fault.redirect("/archive/10002/older/"))
-    server.fault("10002/older/", Fault.redirect("../data/"))
+    server.fault("10002/data/", Fault.redirect("/archive/10002/%64ata/"))
+    server.fault("10002/data/", Fault.redirect("../d%61ta/"))
 
-    assert names(client, "10002/old") == {*NAMES, "sub"}
+    assert names(client) == {*NAMES, "sub"}
 
 
-@pytest.mark.parametrize("target", ["/archive/10002/old/", "http://127.0.0.2/archive/"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/archive/10002/old/",
+        "/archive/10002/data/",
+        "/elsewhere/10002/old/",
+        "http://127.0.0.2/archive/10002/old/",
+    ],
+)
 def test_a_loop_and_a_redirect_elsewhere_are_errors(
     server: BrokenServer, client: ArchiveClient, target: str
 ) -> None:

@@ -288,15 +288,21 @@ def test_a_listing_is_html_plain_or_gzipped() -> None:
             listing(200, fields)
 
 
-def test_a_listing_may_move_to_a_directory_of_the_same_host() -> None:
-    assert listing(301, {"Location": "/root/new/"}) == "https://archive.example/root/new/"
-    assert listing(302, {"Location": "../x/?C=N#a"}) == "https://archive.example/root/x/"
+def test_a_listing_may_only_move_to_another_spelling_of_its_directory() -> None:
+    assert listing(301, {"Location": "/root/%31%30002/"}) == LISTING_URL.replace(
+        "1000", "%31%3000"
+    )
+    assert listing(302, {"Location": "../10002/?C=N#a"}) == LISTING_URL
     for location in (
         "",
-        "/root/new",
-        "http://archive.example/root/new/",
-        "https://archive.example:444/root/new/",
-        "https://elsewhere.example/root/new/",
+        "/root/10002",
+        "/root/10003/",
+        "/root/10002/10002/",
+        "/",
+        "../",
+        "http://archive.example/root/10002/",
+        "https://archive.example:444/root/10002/",
+        "https://elsewhere.example/root/10002/",
         "//[/",
     ):
         with pytest.raises(BadResponseError):
