@@ -32,10 +32,10 @@ from random import Random
 
 import diskcache
 
-from empiarfs.cache import eviction
+from empiarfs.cache import eviction, victims
 from empiarfs.cache.block_file import write_block_file
 from empiarfs.cache.database_errors import DamagedDatabaseError, translated
-from empiarfs.cache.eviction import Candidate
+from empiarfs.cache.eviction import Candidate, Pool
 from empiarfs.cache.generations import Generation
 from empiarfs.core.block_format import ReadableBuffer
 from empiarfs.errors import CorruptBlockError
@@ -46,19 +46,9 @@ _TIMEOUT_S = 1.0
 # Others wait for the lock meanwhile: a block of 1 MiB takes 0.2 ms to remove.
 _EVICTED_AT_ONCE = 64
 _APPLICATION_ID = 0x454D5046  # "EMPF"
+_LAYOUT = 2  # of tables and triggers; 1 had rows in no order
 _MODE_FILE = 2  # diskcache's number for "the value is a file of bytes"
 _FILENAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.[0-9a-f]{1,16})-[0-9a-f]{12}\Z")
-
-_FIRST_BLOCKS = """
-CREATE TABLE IF NOT EXISTS FirstBlocks (id INTEGER PRIMARY KEY, size INTEGER NOT NULL);
-INSERT OR IGNORE INTO FirstBlocks VALUES (1, 0);
-CREATE TRIGGER IF NOT EXISTS FirstBlocks_insert AFTER INSERT ON Cache
-    WHEN NEW.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size + NEW.size; END;
-CREATE TRIGGER IF NOT EXISTS FirstBlocks_update AFTER UPDATE OF size ON Cache
-    WHEN NEW.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size + NEW.size - OLD.size; END;
-CREATE TRIGGER IF NOT EXISTS FirstBlocks_delete AFTER DELETE ON Cache
-    WHEN OLD.key LIKE '%.0' BEGIN UPDATE FirstBlocks SET size = size - OLD.size; END;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +59,13 @@ class BlockFile:
         filename: Its name, by `new_filename`.
         buffers: Its bytes.
         size: Their number.
+        pool: Which share of the cache the block belongs to.
     """
 
     filename: str
     buffers: Sequence[ReadableBuffer]
     size: int
+    pool: Pool
 
 
 def new_filename(key: str) -> str:
@@ -106,12 +98,12 @@ class BlockDisk(diskcache.Disk):
             raise CorruptBlockError(f"a key that we didn't write: {key!r:.100}")
         return key
 
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, str, None]:
-        """Write the file; return its size on disk, the mode, its name and no value."""
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, str, int]:
+        """Write the file; return its size on disk, the mode, its name and its pool."""
         if not isinstance(value, BlockFile):
             raise TypeError(f"a value must be a BlockFile, not {type(value)}")
         write_block_file(os.path.join(self._directory, value.filename), value.buffers)
-        return eviction.stored_size(value.size), _MODE_FILE, value.filename, None
+        return eviction.stored_size(value.size), _MODE_FILE, value.filename, int(value.pool)
 
     def fetch(self, mode: object, filename: object, value: object, read: bool) -> str:
         """Return the name of the block's file."""
@@ -165,8 +157,10 @@ class BlockDatabase(diskcache.Cache):
             sqlite_wal_autocheckpoint=wal_pages,
             sqlite_journal_size_limit=wal_pages * eviction.STEP,
         )
-        for statement in _statements(_FIRST_BLOCKS):
-            self._sql(statement)
+        # One transaction: a table of pools without its triggers would be wrong for ever.
+        with self.transact():
+            for statement in victims.STATEMENTS:
+                self._sql(statement)
 
     def path_of(self, filename: str) -> str:
         """Return the whole path of a block's file."""
@@ -232,11 +226,9 @@ class BlockDatabase(diskcache.Cache):
             evicted += batch
         return evicted
 
-    def rows_after(self, rowid: int, count: int) -> list[Candidate]:
-        """Return up to `count` rows after `rowid`, for a walk over all of them."""
-        select = "SELECT rowid, key, filename FROM Cache WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        rows = self._sql(select, (rowid, count)).fetchall()
-        return [Candidate(row, str(key), str(filename)) for row, key, filename in rows]
+    def rows_before(self, rowid: int | None, count: int) -> list[Candidate]:
+        """Return up to `count` rows downwards from `rowid` or the end, for a walk over all."""
+        return victims.rows_before(self._sql, rowid, count)
 
     def without_row(self, filenames: Iterable[str]) -> list[str]:
         """Return those of the files that no row names."""
@@ -272,7 +264,7 @@ class BlockDatabase(diskcache.Cache):
         evicted: list[str] = []
         with self.transact():
             while len(evicted) < _EVICTED_AT_ONCE and self.used() > target:
-                victim = self._victim(capacity)
+                victim = victims.victim(self._sql, capacity, self._random)
                 if victim is None:
                     break
                 self._unlink(victim.filename)
@@ -285,24 +277,6 @@ class BlockDatabase(diskcache.Cache):
         if key_of(filename) is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path_of(filename))
-
-    def _victim(self, capacity: int) -> Candidate | None:
-        ((first_size,),) = self._sql("SELECT size FROM FirstBlocks").fetchall()
-        victim = self._random_row()
-        for _ in range(eviction.SPARE_ATTEMPTS):
-            if victim is None or not eviction.is_spared(victim, first_size, capacity):
-                break
-            victim = self._random_row()
-        return victim
-
-    def _random_row(self) -> Candidate | None:
-        # Two subqueries: SQLite takes each from an end of the tree, but scans for both at once.
-        bounds = "SELECT (SELECT min(rowid) FROM Cache), (SELECT max(rowid) FROM Cache)"
-        ((lowest, highest),) = self._sql(bounds).fetchall()
-        if lowest is None:
-            return None
-        start = eviction.random_row(lowest, highest, self._random)
-        return next(iter(self.rows_after(start - 1, 1)), None)
 
 
 def _prepare(generation: Generation) -> None:
@@ -322,6 +296,10 @@ def _prepare(generation: Generation) -> None:
         if mark != _APPLICATION_ID:
             _check_empty(generation, connection)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+        ((layout,),) = connection.execute("PRAGMA user_version").fetchall()
+        if layout != _LAYOUT:
+            raise DamagedDatabaseError(f"its layout is {layout}, not {_LAYOUT}")
         connection.execute("COMMIT")
 
 
@@ -332,14 +310,3 @@ def _check_empty(generation: Generation, connection: sqlite3.Connection) -> None
     if generation.has_blocks:
         # Filled anew, it would let twice the limit pile up until the sweep has been.
         raise DamagedDatabaseError("an empty database beside blocks")
-
-
-def _statements(script: str) -> list[str]:
-    """Split a script: `executescript` would commit, and take no timeout."""
-    found, statement = [], ""
-    for line in script.strip().splitlines():
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            found.append(statement)
-            statement = ""
-    return found

@@ -396,4 +396,6 @@ def _block_file(key: BlockKey, file: RemoteFile, pieces: Mapping[int, _Piece]) -
     checksums = {place: piece.checksum for place, piece in pieces.items()}
     header = make_header(encode_name(file.name_key), key.index, file.size, checksums)
     data = [pieces[place].data for place in sorted(pieces)]
-    return BlockFile(new_filename(key.short), [encode_header(header), *data], header.stored_size)
+    size = header.stored_size
+    pool = eviction.pool_of(key.index, file.size, size)
+    return BlockFile(new_filename(key.short), [encode_header(header), *data], size, pool)

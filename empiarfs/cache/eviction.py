@@ -12,33 +12,45 @@ so room is set aside for all that isn't a block:
     the database's WAL       `wal_size`, even while it is smaller
     what grows in between    `_MARGIN`
 
-Victims are random. Least recently used would be the wrong policy: a data set of 1.2 times
-the limit read in order again and again, as each iteration of a refinement does, never hits
-with it, and hits 69 % of the time with random victims (simulated, and again in
-tests/cache/test_eviction.py); it would cost a write for each read, too. A random row is the
-first at or after a random row number. Rows behind gaps are preferred by that; since gaps
-are where older rows were, old rows go somewhat earlier, which costs nothing measurable.
+Victims are random, each block as likely as any other. Least recently used would be the wrong
+policy: a data set of 1.2 times the limit read in order again and again, as each iteration of
+a refinement does, never hits with it, and hits 69 % of the time with random victims; it would
+cost a write for each read, too.
 
-The one exception: *first blocks* (block 0 of a file, and so all of a small file) are spared
-while they take less than `FIRST_SHARE` of the limit. They hold the headers that every
-listing program reads, and one pass over a movie must not flush them.
+What is asked for by listing programs is little and must not be flushed by one pass over
+movies, so it lies in pools of its own:
+
+    pool      what is in it                                               spared up to
+    --------  ----------------------------------------------------------  ---------------
+    `SMALL`   the first or the last block of a file, while no more than   10 % of capacity
+              `SMALL_SIZE` of it is stored: headers, directories at the
+              end of a TIFF, small files
+    `FIRST`   other first blocks: of movies that were read, and files of  5 % of capacity
+              up to 1 MiB
+    `REST`    all else                                                    never
+
+A pool within its share gives no victims while there are others. One that has outgrown its
+share has no privilege at all, so nobody loses by the shares who doesn't read such blocks.
+The two pools are kept apart because first blocks come along with every pass over movies, and
+each would push fifteen headers out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from random import Random
 
 from empiarfs.core.block_format import MAX_STORED_SIZE
+from empiarfs.core.blocks import BLOCK_SIZE
 
 MIN_LIMIT = 16 * 1024 * 1024
 FOLDER_COUNT = 256
 STEP = 4096  # file systems give out room in such steps
 
-FIRST_SHARE = 0.10
-# How often another victim is looked for instead of a first block. The 9 in 10 other bytes
-# may be in few rows: a header takes 68 KiB, a whole block 1 MiB.
-SPARE_ATTEMPTS = 16
+# As a file on disk: four pieces and the header.
+SMALL_SIZE = 4 * 64 * 1024 + STEP
 
 _FOLDERS_SIZE = FOLDER_COUNT * STEP
 _MARGIN = 256 * 1024
@@ -46,8 +58,20 @@ _SLOT_SHARE = 8
 _MAX_SLOTS = 8
 _MAX_TOGETHER = 8
 _BATCH = 4 * 1024 * 1024
+_BATCH_SHARE = 64  # 16 cost three hits in a hundred where data is a bit larger than a cache
 _WAL_SHARE = 64
 _MAX_WAL_PAGES = 1000  # SQLite's own default
+
+
+class Pool(IntEnum):
+    """Which share a block belongs to; the numbers stand in databases."""
+
+    REST = 0
+    SMALL = 1
+    FIRST = 2
+
+
+SHARES: Mapping[Pool, float] = {Pool.SMALL: 0.10, Pool.FIRST: 0.05}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +87,6 @@ class Candidate:
     rowid: int
     key: str
     filename: str
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it is block 0 of its file."""
-        return self.key.endswith(".0")
 
 
 def stored_size(size: int) -> int:
@@ -106,20 +125,47 @@ def capacity(limit: int, overhead: int) -> int:
 
 def room_to_leave(capacity: int) -> int:
     """Return how much more than needed to evict, so that not every block has to."""
-    return min(_BATCH, capacity // 16)
+    return min(_BATCH, capacity // _BATCH_SHARE)
 
 
-def random_row(lowest: int, highest: int, random: Random) -> int:
-    """Return the row number from which on the victim is looked for."""
-    return random.randint(lowest, highest)
-
-
-def is_spared(candidate: Candidate, first_size: int, capacity: int) -> bool:
-    """Tell whether to look for another victim.
+def pool_of(index: int, file_size: int, stored: int) -> Pool:
+    """Return where a block belongs.
 
     Args:
-        candidate: The block chosen by chance.
-        first_size: Bytes that all first blocks take together.
+        index: Its index in its file.
+        file_size: Bytes of that file.
+        stored: Bytes of it that are stored, with its header.
+
+    >>> pool_of(0, 10**9, 69632), pool_of(0, 10**9, 2**20 + 4096), pool_of(1, 10**9, 69632)
+    (<Pool.SMALL: 1>, <Pool.FIRST: 2>, <Pool.REST: 0>)
+    """
+    is_last = (index + 1) * BLOCK_SIZE >= file_size
+    if stored <= SMALL_SIZE and (index == 0 or is_last):
+        return Pool.SMALL
+    return Pool.FIRST if index == 0 else Pool.REST
+
+
+def pools_to_choose_from(sizes: Mapping[Pool, int], capacity: int) -> list[Pool]:
+    """Return the pools that victims may be taken from.
+
+    Args:
+        sizes: Bytes that each pool takes on disk; without those that are empty.
         capacity: Bytes that all blocks may take.
     """
-    return candidate.is_first and first_size < FIRST_SHARE * capacity
+    exposed = [pool for pool in sizes if sizes[pool] > SHARES.get(pool, 0.0) * capacity]
+    return exposed or list(sizes)
+
+
+def choose(counts: Mapping[Pool, int], random: Random) -> tuple[Pool, int]:
+    """Return a block by pool and place in it, counted from 1; each is as likely as any other.
+
+    Args:
+        counts: The number of blocks in each pool that may be chosen from, not all 0.
+        random: Where chance comes from.
+    """
+    place = random.randint(1, sum(counts.values()))
+    for pool, count in counts.items():
+        if place <= count:
+            return pool, place
+        place -= count
+    raise ValueError(f"not numbers of blocks: {counts}")

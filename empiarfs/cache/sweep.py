@@ -157,21 +157,21 @@ class Sweeper:
         return len(orphans)
 
     def _sweep_rows(self, pause_s: float) -> None:
-        rowid = 0
+        rowid: int | None = None
         while not self._closed:
-            rowid = self._run(partial(_sweep_rows_after, rowid))
-            if rowid < 0:
+            rowid = self._run(partial(_sweep_rows_before, rowid))
+            if rowid is None:
                 return
             time.sleep(pause_s)
 
 
-def _sweep_rows_after(rowid: int, database: BlockDatabase) -> int:
-    """Remove dead rows among the next ones; return the last one looked at, or -1."""
-    rows = database.rows_after(rowid, _ROWS)
+def _sweep_rows_before(rowid: int | None, database: BlockDatabase) -> int | None:
+    """Remove dead rows among the next ones; return the last one looked at, or None."""
+    rows = database.rows_before(rowid, _ROWS)
     for row in rows:
         if key_of(row.filename) != row.key or not os.path.lexists(database.path_of(row.filename)):
             database.forget(row.key, row.filename)
-    return rows[-1].rowid if rows else -1
+    return rows[-1].rowid if rows else None
 
 
 def _is_older(item: os.DirEntry[str], before_s: float) -> bool:

@@ -1,18 +1,21 @@
-"""What fits under a limit, and that random victims suit data that is read in circles."""
+"""What fits under a limit, which blocks are spared, and that chance is even."""
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
 
 from empiarfs.cache.eviction import (
-    FIRST_SHARE,
     MIN_LIMIT,
-    Candidate,
+    SHARES,
+    SMALL_SIZE,
+    Pool,
     capacity,
-    is_spared,
-    random_row,
+    choose,
+    pool_of,
+    pools_to_choose_from,
     slot_count,
     stored_size,
     wal_pages,
@@ -41,31 +44,42 @@ def test_overhead_leaves_less_room_for_blocks() -> None:
     assert capacity(MIN_LIMIT, 2 * MIN_LIMIT) == 0
 
 
-def test_first_blocks_are_spared_while_they_take_little() -> None:
-    first, later = Candidate(1, "ab.0", ""), Candidate(2, "ab.10", "")
-    share = int(FIRST_SHARE * 1000)
+@pytest.mark.parametrize(
+    ("index", "stored", "pool"),
+    [
+        (0, 68 * 1024, Pool.SMALL),
+        (0, SMALL_SIZE, Pool.SMALL),
+        (0, SMALL_SIZE + 1, Pool.FIRST),
+        (1, 68 * 1024, Pool.REST),
+        (8, 68 * 1024, Pool.REST),
+        (9, 68 * 1024, Pool.SMALL),
+        (9, MAX_STORED_SIZE, Pool.REST),
+    ],
+)
+def test_ends_of_files_have_shares_of_their_own(index: int, stored: int, pool: Pool) -> None:
+    assert pool_of(index, 10 * MIB, stored) == pool
 
-    assert is_spared(first, share - 1, 1000)
-    assert not is_spared(first, share, 1000)
-    assert not is_spared(later, 0, 1000)
+
+def test_a_pool_gives_victims_only_beyond_its_share() -> None:
+    share = int(SHARES[Pool.SMALL] * 1000)
+
+    within = pools_to_choose_from({Pool.REST: 500, Pool.SMALL: share}, 1000)
+    beyond = pools_to_choose_from({Pool.REST: 500, Pool.SMALL: share + 1}, 1000)
+
+    assert within == [Pool.REST]
+    assert beyond == [Pool.REST, Pool.SMALL]
 
 
-def test_data_a_bit_larger_than_the_cache_read_in_circles_hits_mostly() -> None:
-    room, data, random = 500, 600, Random(1)
-    rows: dict[int, int] = {}  # row number to block, ascending as rows are appended
-    held: set[int] = set()
-    hits = 0
-    for step in range(data * 12):
-        block = step % data
-        if block in held:
-            hits += step >= data * 6
-            continue
-        if len(rows) == room:
-            start = random_row(min(rows), max(rows), random)
-            victim = min(row for row in rows if row >= start)
-            held.remove(rows.pop(victim))
-        rows[max(rows, default=0) + 1] = block
-        held.add(block)
+def test_the_shares_give_way_where_there_is_nothing_else() -> None:
+    assert pools_to_choose_from({Pool.SMALL: 10, Pool.FIRST: 1}, 1000) == [Pool.SMALL, Pool.FIRST]
 
-    # 69 % with victims chosen evenly, 0 % with the least recently used.
-    assert hits / (data * 6) > 0.6
+
+def test_every_block_is_as_likely_as_any_other() -> None:
+    random = Random(1)
+
+    chosen = Counter(choose({Pool.REST: 2, Pool.FIRST: 3}, random) for _ in range(10_000))
+
+    places = [(Pool.REST, 1), (Pool.REST, 2), (Pool.FIRST, 1), (Pool.FIRST, 2), (Pool.FIRST, 3)]
+    assert sorted(chosen) == sorted(places)
+    assert min(chosen.values()) > 1_850
+    assert max(chosen.values()) < 2_150
