@@ -39,6 +39,7 @@ import xxhash
 
 from empiarfs.core.files import FileVersion
 from empiarfs.core.listing import ListingItem
+from empiarfs.core.paths import LONGEST_NAME
 
 ROWS_PER_PAGE = 512
 
@@ -155,6 +156,8 @@ def unpack_versions(packed: bytes, count: int) -> list[FileVersion | None]:
         DamagedPageError: This isn't a page of `count` versions.
     """
     raw = _decompressed(packed)
+    if len(raw) < 17 * count:
+        raise DamagedPageError(f"{len(raw)} bytes are no {count} versions")
     try:
         kinds, etags_start = raw[:count], 17 * count
         sizes = _from_planes("Q", 8, raw[count : 9 * count])
@@ -254,6 +257,7 @@ def _parsed_items(raw: bytes) -> tuple[list[ListingItem], Sequence[int] | None]:
     )
     if len(names) != count:
         raise ValueError("not as many names as rows")
+    _check_names(sections[0])
     flags = map(bool, sections[3])
     size_texts = map(sizes.__getitem__, _from_planes("H", 2, sections[4]))
     time_texts = map(times.__getitem__, _from_planes("H", 2, sections[5]))
@@ -262,6 +266,20 @@ def _parsed_items(raw: bytes) -> tuple[list[ListingItem], Sequence[int] | None]:
     if places is not None and len(places) != count:
         raise ValueError("not as many places as rows")
     return items, places
+
+
+def _check_names(joined: bytes) -> None:
+    """Raise if a name can't be served; the parser of listings has let none of these through.
+
+    The checksum tells damage from what was written, not from what another program wrote.
+    """
+    names = joined.split(b"\0")
+    if b"/" in joined or not {b"", b".", b".."}.isdisjoint(names):
+        raise ValueError("a name that leaves its directory")
+    if max(map(len, names)) > LONGEST_NAME:
+        raise ValueError("a name that is too long")
+    if not all(before < after for before, after in pairwise(names)):
+        raise ValueError("the names are not in order")
 
 
 def _checksum(kind: bytes, generation: int, first: bytes, packed: bytes) -> int:

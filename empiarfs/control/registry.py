@@ -110,12 +110,20 @@ def _decoded(raw: bytes) -> MountRecord | None:
     try:
         values: dict[str, Any] = json.loads(raw)
         record = MountRecord(**values)
-        for name, kind in (("mount_point", str), ("archive_url", str), ("pid", int)):
-            if not isinstance(getattr(record, name), kind):
-                return None
+        texts = ("mount_point", "archive_url", "cache_dir", "log_file", "version")
+        if not all(isinstance(getattr(record, name), str) for name in texts):
+            return None
+        if type(record.pid) is not int or not _is_time(record.since_s):
+            return None
     except (ValueError, TypeError, RecursionError):
         return None
     return record
+
+
+def _is_time(value: object) -> bool:
+    """Tell whether `status` can show it as a time: between 1970 and 9999."""
+    is_number = type(value) in (int, float)
+    return is_number and 0 <= value < 253_402_300_800  # type: ignore[operator]
 
 
 def registered(uid: int, environ: Mapping[str, str]) -> list[Registered]:
