@@ -181,6 +181,18 @@ def test_owners_may_be_names_or_numbers() -> None:
         assert "octal" in problem({"umask": wrong})
 
 
+@pytest.mark.parametrize(
+    ("text", "share"), [("5%", 0.05), ("5", 0.05), ("2.5 %", 0.025), ("0", 0.0), ("95%", 0.95)]
+)
+def test_a_share_is_written_in_per_cent(text: str, share: float) -> None:
+    assert loaded({"min_free": text}).config.min_free == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "5G", "-1", "96", "1e1", "five"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    assert "min_free" in problem({"min_free": text})
+
+
 # -- sources ---------------------------------------------------------------------------
 
 
@@ -237,6 +249,7 @@ def test_every_source_takes_every_setting(tmp_path: Path) -> None:
         "api_url": "http://b/",
         "cache_dir": "/c",
         "cache_size": "5M",
+        "min_free": "7.3%",
         "max_connections": "7",
         "limit_rate": "1M",
         "wait": "forever",
@@ -278,6 +291,7 @@ def test_every_value_has_the_type_of_its_field() -> None:
         "DIR": "/c",
         "FILE": "/d",
         "SIZE": "5M",
+        "SHARE": "5%",
         "RATE": "1M",
         "N": "5",
         "TIME": "5m",

@@ -2,7 +2,8 @@
 
 The format is `empiarfs.core.block_format`'s; here are the system calls. A block is read
 with `pread` only: an mmap of a file that another process truncates, or whose disk fails,
-ends the process by SIGBUS.
+ends the process by SIGBUS. Opening may hang with the disk, reading and closing don't where
+`empiarfs.cache.careful` does them.
 
 Threading: an `OpenBlock` may be read by several threads at once. Its descriptor is closed
 when nobody refers to it any more, so that a block which is evicted while it is read stays
@@ -17,6 +18,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
+from empiarfs.cache.careful import DirectReads, Reads
 from empiarfs.cache.store import check_bounds
 from empiarfs.core.block_format import (
     HEADER_STEP,
@@ -90,6 +92,7 @@ class OpenBlock:
         path: The file.
         damaged: Told, with this block and the reason, when a read finds it damaged or
             unreadable.
+        reads: Reads and closes the file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -97,12 +100,25 @@ class OpenBlock:
         OSError: It can't be read.
     """
 
-    __slots__ = ("_damaged", "_descriptor", "header", "is_whole", "opened_s", "path", "places")
+    __slots__ = (
+        "_damaged",
+        "_descriptor",
+        "_reads",
+        "header",
+        "is_whole",
+        "opened_s",
+        "path",
+        "places",
+    )
 
     def __init__(
-        self, path: str, damaged: Callable[[OpenBlock, CacheError | OSError], None]
+        self,
+        path: str,
+        damaged: Callable[[OpenBlock, CacheError | OSError], None],
+        reads: Reads | None = None,
     ) -> None:
         self._descriptor = -1
+        self._reads: Reads = reads or DirectReads()
         self.path = path
         self._damaged = damaged
         self.opened_s = 0.0  # set by whoever keeps it
@@ -112,9 +128,9 @@ class OpenBlock:
         pieces = pieces_of_block(self.header.index, self.header.file_size)
         self.is_whole = self.places + 1 == 1 << len(pieces)
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+    def __del__(self) -> None:
         if self._descriptor >= 0:
-            close(self._descriptor)
+            self._reads.close(self._descriptor)
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes `[start, stop)` of the block; see `StoredBlock.read`."""
@@ -138,7 +154,7 @@ class OpenBlock:
         header = self.header
         begin = header.offsets[first]
         size = header.offsets[last] + header.size_at(last) - begin
-        data = os.pread(self._descriptor, size, begin)
+        data = self._reads.pread(self._descriptor, size, begin)
         header.verify(first, last, data)
         return data
 

@@ -1,7 +1,7 @@
 """What SQLite and diskcache raise, and what it means for a cache.
 
-Their errors stop here: whoever uses the database sees one of three, and knows whether to
-try again, to give the database up, or to leave the disk alone.
+Their errors stop here: whoever uses the database sees one of four, and knows whether to try
+again, to give the database up, to make room, or to leave the disk alone.
 
 Threading: no state.
 """
@@ -9,6 +9,7 @@ Threading: no state.
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 
@@ -22,6 +23,18 @@ class DamagedDatabaseError(CacheError):
     """The database can't be used any more, by anybody."""
 
 
+class FullDiskError(OSError):
+    """There is no room: on the disk, under a quota, or below what is to stay free."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full(exc: OSError) -> bool:
+    """Tell whether removing something may help."""
+    return isinstance(exc, FullDiskError) or exc.errno in _FULL
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turn what SQLite and diskcache raise into what it means for us.
@@ -29,7 +42,8 @@ def translated() -> Iterator[None]:
     Raises:
         DamagedDatabaseError: The database is damaged, or isn't ours.
         BusyError: It is locked.
-        OSError: Its disk is full or read-only, or fails.
+        FullDiskError: Its disk is full.
+        OSError: Its disk is read-only, or fails.
     """
     try:
         yield
@@ -48,4 +62,4 @@ def _translation(exc: BaseException) -> Exception:
         return DamagedDatabaseError(text)
     if text.startswith(("no such", "near", "table ")):
         return DamagedDatabaseError(text)
-    return OSError(text)
+    return FullDiskError(text) if "full" in text else OSError(text)

@@ -1,7 +1,8 @@
 """The block store on disk, shared by all mounts and commands of one user on one machine.
 
 A read that hits goes `open` → tier of open blocks → `OpenBlock.read`: one `pread`, one
-checksum for each piece, no SQL; it is the one place where a caller meets the disk itself.
+checksum for each piece, no SQL; if the kernel hasn't got the bytes, a thread fetches them
+from the disk (`empiarfs.cache.careful`). So no caller ever waits for the disk itself.
 A look-up that misses the tier goes to the reading threads, a `put` to the writing thread;
 both wait for them for a limited time only, and after a failure the disk is left alone for
 some seconds (`empiarfs.cache.health`). Nothing that the disk or the database does gets out
@@ -13,7 +14,11 @@ One `put`, step by step:
    is written wouldn't fit its checksum, and would never be handed out.
 2. In the writing thread the pieces stored already are read, checked, and added.
 3. A write slot is taken (`empiarfs.cache.slots`), room is made, the names of the new and the
-   old file are noted, the file is written, the row follows, the note is wiped.
+   old file are noted, the file is written, the row follows, the note is wiped. Room is made
+   under the limit and above what the disk is to keep free; where the disk is full all the
+   same, some more is made, once.
+
+Every ten seconds the store also gives back what others have taken of the disk meanwhile.
 
 Two processes that put one block at once both succeed; the later row wins, and the earlier
 file goes with the row that named it.
@@ -35,15 +40,17 @@ from typing import TypeVar
 
 from empiarfs.cache import eviction
 from empiarfs.cache.block_file import OpenBlock
+from empiarfs.cache.careful import CarefulReads
 from empiarfs.cache.current import CurrentDatabase
 from empiarfs.cache.database import BlockDatabase, BlockFile, new_filename
+from empiarfs.cache.database_errors import FullDiskError, is_full, translated
 from empiarfs.cache.generations import Generations
 from empiarfs.cache.health import Health, RareWarning
 from empiarfs.cache.limit_file import check_limit
 from empiarfs.cache.locks import BusyError
 from empiarfs.cache.open_blocks import OpenBlocks, tier_size
 from empiarfs.cache.room import Room, RoomMeter
-from empiarfs.cache.slots import WriteSlots
+from empiarfs.cache.slots import Slot, WriteSlots
 from empiarfs.cache.store import BlockPut, CacheUsage, well_formed
 from empiarfs.cache.sweep import ORPHAN_AGE_S, Sweeper
 from empiarfs.cache.threads import CacheThreads, TooSlowError
@@ -103,6 +110,7 @@ class DiskBlockStore:
         limit: Bytes that the directory may take, measured by walking over it; a limit that
             stands in the directory counts instead.
         counters: Counts what happens to blocks.
+        min_free: The share of the disk to leave free, 0 to 1.
         clock: Seconds, monotonic.
 
     Raises:
@@ -115,12 +123,13 @@ class DiskBlockStore:
         limit: int,
         counters: Counters,
         *,
+        min_free: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_limit(limit)
         self._counters = counters
         self._clock = clock
-        self._meter = RoomMeter(directory, limit, clock)
+        self._meter = RoomMeter(directory, limit, clock, min_free)
         self._generations = Generations(directory)
         self._current = CurrentDatabase(
             self._generations, self._meter.limit, replaced=self._was_replaced, clock=clock
@@ -130,8 +139,11 @@ class DiskBlockStore:
         self._writers = CacheThreads("cache-write", _WRITERS, self._current.end_thread)
         self._reading = Health(f"reading the cache in {directory}", clock)
         self._writing = Health(f"writing the cache in {directory}", clock)
+        self._reads = CarefulReads(
+            self._reading.succeeded, partial(self._note_failure, self._reading)
+        )
         self._corrupt = RareWarning("forgot a damaged block, %s: %s", clock)
-        self._sweeper = Sweeper(self._generations, self._run, counters)
+        self._sweeper = Sweeper(self._generations, self._run, counters, tend=self._tend)
         self._recovered: str | None = None  # used by the writing thread only
         self._usage_at = -_USAGE_S
         self._usage = CacheUsage(0, limit, 0, None)
@@ -144,6 +156,8 @@ class DiskBlockStore:
         block = self._tier.get(key.short)
         if block is None:
             block = self._look_up(key)
+        elif not self._reading.allows():
+            return None
         if block is not None and block.header.name != encode_name(file.name_key):
             return None  # 128 bits of two names are equal, or the caller mixed them up
         return block
@@ -175,12 +189,7 @@ class DiskBlockStore:
             self._writers.call(work, _WRITE_TIMEOUT_S)
         except Exception as exc:
             self._counters.add("blocks_dropped", sum(not job.is_done for job in jobs))
-            if isinstance(exc, TooSlowError):
-                # Now and then SQLite moves its log into the database and has that written
-                # to the disk, together with all that the stream left in memory.
-                self._writing.busy(str(exc))
-            else:
-                self._note_failure(self._writing, exc)
+            self._note_failure(self._writing, exc)
         else:
             self._writing.succeeded()
         self._sweeper.start()
@@ -232,6 +241,7 @@ class DiskBlockStore:
         self._readers.close(_CLOSE_TIMEOUT_S)
         self._current.forget()
         self._tier.clear()
+        self._reads.end(_CLOSE_TIMEOUT_S)
 
     # Reading
 
@@ -253,13 +263,14 @@ class DiskBlockStore:
 
     def _load(self, key: BlockKey, database: BlockDatabase) -> OpenBlock | None:
         """Open a block's file, in a cache thread."""
+        self._reads.start()
         for _ in range(2):  # the file may be replaced between the look-up and the open
             filename = database.filename_of(key.short)
             if filename is None:
                 return None
             path = database.path_of(filename)
             try:
-                block = OpenBlock(path, partial(self._was_damaged, key, filename))
+                block = OpenBlock(path, partial(self._was_damaged, key, filename), self._reads)
                 _check_names(block, key)
             except FileNotFoundError:
                 continue
@@ -305,15 +316,43 @@ class DiskBlockStore:
                 filenames += [value.filename, *([previous] if previous else [])]
         if blocks:
             with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
-                needed = sum(eviction.stored_size(value.size) for _, value, _ in blocks)
-                self._make_room(database, room, needed)
-                slot.note(blocks[0][0], filenames)
-                database.put_blocks(blocks)
-                slot.wipe()
+                self._write(blocks, filenames, slot, room, database)
             self._tier.drop([key for key, _, _ in blocks])
             self._counters.add("blocks_stored", len(blocks))
         for job in jobs:
             job.is_done = True
+
+    def _write(
+        self,
+        blocks: Sequence[tuple[str, BlockFile, str]],
+        filenames: Sequence[str],
+        slot: Slot,
+        room: Room,
+        database: BlockDatabase,
+    ) -> None:
+        """Make room and write; make more room, once, if the disk turns out to be full."""
+        needed = sum(eviction.stored_size(value.size) for _, value, _ in blocks)
+        self._make_room(database, room, needed)
+        try:
+            self._write_noted(blocks, filenames, slot, database)
+        except OSError as exc:
+            if not is_full(exc):
+                raise
+            database.close_thread()  # its transaction may still be open
+            self._make_room(database, room, needed, is_full=True)
+            self._write_noted(blocks, filenames, slot, database)
+
+    def _write_noted(
+        self,
+        blocks: Sequence[tuple[str, BlockFile, str]],
+        filenames: Sequence[str],
+        slot: Slot,
+        database: BlockDatabase,
+    ) -> None:
+        slot.note(blocks[0][0], filenames)
+        with translated():
+            database.put_blocks(blocks)
+        slot.wipe()
 
     def _merged(self, job: _Job, exists: bool, database: BlockDatabase) -> BlockFile | None:
         """Return what is to be stored of a block; None if another process was faster."""
@@ -349,10 +388,35 @@ class DiskBlockStore:
             self._recovered = database.directory
         return slots
 
-    def _make_room(self, database: BlockDatabase, room: Room, size: int) -> None:
-        evicted = database.make_room(size, eviction.capacity(room.limit, room.overhead))
+    def _make_room(
+        self, database: BlockDatabase, room: Room, size: int, *, is_full: bool = False
+    ) -> None:
+        """Evict until `size` bytes fit under the limit and onto the disk.
+
+        Raises:
+            FullDiskError: They don't, though nothing is left to be evicted.
+        """
+        used = database.used()
+        allowed = self._meter.allowed(used)
+        if is_full:
+            allowed = min(allowed, self._meter.allowed_when_full(used, size))
+        capacity = min(eviction.capacity(room.limit, room.overhead), allowed)
+        evicted = database.make_room(size, capacity)
         self._tier.drop(evicted)
         self._counters.add("blocks_evicted", len(evicted))
+        if allowed < size:
+            raise FullDiskError(self._meter.why_full())
+
+    # Now and then, in the sweeper's thread
+
+    def _tend(self) -> None:
+        """Give back what others have taken of the disk."""
+        if not self._closed and self._writing.unwell is None:
+            self._writers.call(partial(self._current.use, self._give_back), _WRITE_TIMEOUT_S)
+
+    def _give_back(self, database: BlockDatabase) -> None:
+        if self._meter.spare() < 0:
+            self._make_room(database, self._meter.measure(database), 0)
 
     # Around both
 
@@ -364,7 +428,9 @@ class DiskBlockStore:
         if self._closed:
             return
         reason = str(exc) or type(exc).__name__
-        if isinstance(exc, BusyError):
+        if isinstance(exc, BusyError | TooSlowError):
+            # Now and then SQLite moves its log into the database and has that written to the
+            # disk, together with all that a stream left in memory: once is no failure.
             health.busy(reason)
             return
         if not isinstance(exc, CacheError | OSError):

@@ -19,6 +19,7 @@ _REMOTE = re.compile(
     r"|ibrix|lustre|mmfs|ncpfs|nfs[34]?|ocfs2|orangefs|panfs|prl_fs|pvfs2|quobyte|smb[23]|smbfs"
     r"|vboxsf|virtiofs|vmhgfs|wekafs|xtreemfs)\Z"
 )
+_IN_MEMORY = frozenset((b"tmpfs", b"ramfs", b"devtmpfs"))
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -57,6 +58,18 @@ def file_system_of(path: Path, mounts: bytes) -> str:
         if _is_below(wanted, mount_point) and len(mount_point) >= best:
             best, found = len(mount_point), file_system
     return found
+
+
+def is_in_memory(descriptor: int) -> bool:
+    """Tell whether an open file is on a file system that is in memory, as `/dev/shm` is."""
+    device = os.fstat(descriptor).st_dev
+    number = b"%d:%d" % (os.major(device), os.minor(device))
+    for line in read_mounts().splitlines():
+        before, _, after = line.partition(b" - ")
+        fields, words = before.split(), after.split()
+        if len(fields) > 2 and fields[2] == number and words:
+            return words[0] in _IN_MEMORY
+    return False
 
 
 def existing_part(path: Path) -> Path:

@@ -64,6 +64,7 @@ class StoredBlock(Protocol):
 
         Raises:
             CorruptBlockError: They aren't what was put; the store forgets the block.
+            CacheError: The disk takes too long; the block may be read another time.
             ValueError: A piece that isn't held is touched.
         """
         ...

@@ -9,7 +9,8 @@ everything is left. A pass removes
 * rows whose file is gone.
 
 One pass begins a minute after the store was first used, and one every six hours from then
-on; commands that end sooner never sweep. One process of the machine sweeps at a time.
+on; commands that end sooner never sweep. One process of the machine sweeps at a time. In
+between, what else is to be done now and then is done every ten seconds.
 
 Threading: `Sweeper` has a thread of its own, started by `start`; it asks the database on
 the cache threads.
@@ -39,6 +40,7 @@ T = TypeVar("T")
 ORPHAN_AGE_S = 600.0
 _FIRST_DELAY_S = 60.0
 _INTERVAL_S = 6 * 3600.0
+_TEND_S = 10.0
 # 256 folders and a row batch each take this long: a pass over 100,000 blocks half a minute.
 _PAUSE_S = 0.05
 _ROWS = 256
@@ -60,12 +62,23 @@ class Sweeper:
         generations: The folders.
         run: Has work done with the database.
         counters: Counts `orphans_removed`.
+        tend: Called every ten seconds; what it raises is logged.
+        clock: Seconds, monotonic.
     """
 
-    def __init__(self, generations: Generations, run: RunOnDatabase, counters: Counters) -> None:
+    def __init__(
+        self,
+        generations: Generations,
+        run: RunOnDatabase,
+        counters: Counters,
+        tend: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._generations = generations
         self._run = run
         self._counters = counters
+        self._tend = tend
+        self._clock = clock
         self._wake = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
@@ -119,21 +132,28 @@ class Sweeper:
         return removed
 
     def _passes(self) -> None:
-        delay_s = _FIRST_DELAY_S
+        due_at = self._clock() + _FIRST_DELAY_S
         while not self._closed:
-            self._wake.wait(delay_s)
+            is_hurried = self._wake.wait(_TEND_S)
             self._wake.clear()
             if self._closed:
                 return
-            delay_s = _INTERVAL_S
-            try:
-                removed = self.sweep(pause_s=_PAUSE_S)
-            except Exception as exc:
-                # Not a warning: the store itself has said what is wrong with the disk.
-                logger.info("the sweep of %s ended: %s", self._generations.directory, exc)
-            else:
-                if removed:
-                    logger.info("removed %d files without a row from the cache", removed)
+            self._attempt("tending", self._tend)
+            if is_hurried or self._clock() >= due_at:
+                due_at = self._clock() + _INTERVAL_S
+                self._attempt("the sweep", self._sweep_slowly)
+
+    def _attempt(self, what: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as exc:
+            # Not a warning: the store itself has said what is wrong with the disk.
+            logger.info("%s of %s ended: %s", what, self._generations.directory, exc)
+
+    def _sweep_slowly(self) -> None:
+        removed = self.sweep(pause_s=_PAUSE_S)
+        if removed:
+            logger.info("removed %d files without a row from the cache", removed)
 
     def _sweep_files(self, age_s: float, pause_s: float) -> int:
         folder = self._run(lambda database: Path(database.directory))

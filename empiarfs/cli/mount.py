@@ -32,6 +32,7 @@ _ARGUMENTS = (
     "api_url",
     "cache_dir",
     "cache_size",
+    "min_free",
     "max_connections",
     "limit_rate",
     "wait",

@@ -28,6 +28,8 @@ _LEAST_CACHE = 2 * 1024 * 1024
 _LEAST_RATE = 64 * 1024
 _LEAST_WAIT_S = 1.0
 _LEAST_READ_AHEAD = 4096
+# What is left of a disk for others may be most of it, but then there is no cache.
+_MOST_FREE = 0.95
 
 PREFIX = "EMPIARFS_"
 # Rarely needed, or known from other file systems as `-o`.
@@ -43,6 +45,7 @@ class Config:
         api_url: The root of EMPIAR's REST API, likewise.
         cache_dir: Absolute; None to choose a place.
         cache_size: Bytes; None for what the directory says, or a share of what is free.
+        min_free: The share of the cache's disk that is left free, 0 to 0.95.
         max_connections: To the archive, of all mounts of this machine; 1 to 20.
         limit_rate: Bytes per second from the archive; None for no limit.
         wait_s: How long a read may wait for the archive; infinity for ever.
@@ -62,6 +65,8 @@ class Config:
     api_url: str = DEFAULT_API_URL
     cache_dir: Path | None = None
     cache_size: int | None = None
+    # What ext4 keeps for root by default; a disk that is fuller gets slow, too.
+    min_free: float = 0.05
     # Half of what gets an address blocked, and more than fills most links.
     max_connections: int = 12
     limit_rate: int | None = None
@@ -162,6 +167,10 @@ def _write_time(value: object) -> str:
     return "forever" if value == math.inf else repr(value)
 
 
+def _write_share(value: object) -> str:
+    return f"{float(str(value)) * 100:.10g}%"
+
+
 def _write_mask(value: object) -> str:
     return f"{value:03o}"
 
@@ -171,6 +180,13 @@ _ALL = (
     _setting("api_url", _url, "URL", "The root of EMPIAR's REST API."),
     _setting("cache_dir", _path, "DIR", "Where to keep what was read."),
     _setting("cache_size", _size(_LEAST_CACHE), "SIZE", "How much to keep, such as 20G."),
+    _setting(
+        "min_free",
+        lambda text, place: values.parse_share(text, most=_MOST_FREE),
+        "SHARE",
+        "How much of the cache's disk to leave free, such as 5%.",
+        write=_write_share,
+    ),
     _setting(
         "max_connections",
         lambda text, place: values.parse_count(text, least=1, most=MOST_CONNECTIONS),

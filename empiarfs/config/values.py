@@ -62,6 +62,21 @@ def parse_rate(text: str, *, least: int) -> int | None:
     return parse_size(re.sub(r"(?<=[A-Za-z0-9 ])/s$", "", text.strip()), least=least)
 
 
+def parse_share(text: str, *, most: float) -> float:
+    """Return a share of 1 from "5%", "2.5 %" or "5", which is in per cent as well.
+
+    >>> parse_share("5%", most=1.0)
+    0.05
+    """
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?) ?%?", text.strip(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is no share; write per cent, as 5%")
+    share = float(match[1]) / 100
+    if share > most:
+        raise ValueError(f"{text!r} is too much; at most {most:.0%} are possible")
+    return share
+
+
 def parse_time(text: str, *, least: float) -> float:
     """Return seconds from "90", "90s", "15m", "2h" or "1d"; infinity for "forever".
 

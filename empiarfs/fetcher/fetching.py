@@ -37,7 +37,7 @@ from empiarfs.core.blocks import (
 from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.core.retry import RetryPolicy
-from empiarfs.errors import CorruptBlockError, EmpiarFSError, InterruptedCallError
+from empiarfs.errors import CacheError, EmpiarFSError, InterruptedCallError
 from empiarfs.fetcher.flights import Buffer, Flights, Located
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span, SpanAbandoned
@@ -218,9 +218,10 @@ class Fetcher:
                     for piece in run:
                         offset = piece * PIECE_SIZE - part.start
                         located.held[piece] = data[offset : offset + PIECE_SIZE]
-            except CorruptBlockError as exc:
-                # The store has removed and counted it; what it held is fetched again.
-                logger.info("a stored block of %r is damaged: %s", file.path, exc)
+            except CacheError as exc:
+                # It is damaged, and the store has removed and counted it; or the disk takes
+                # too long. What it held is fetched again.
+                logger.info("a stored block of %r can't be read: %s", file.path, exc)
         return None
 
     def _from_archive(

@@ -76,7 +76,9 @@ def build(config: Config, root: str = "") -> Parts:
         ),
         counters,
     )
-    store = DiskBlockStore(directory.blocks_path, directory.limit, counters)
+    store = DiskBlockStore(
+        directory.blocks_path, directory.limit, counters, min_free=config.min_free
+    )
     catalog = Catalog(
         directory.catalog_path(client.base_url), archive_url=client.base_url, counters=counters
     )

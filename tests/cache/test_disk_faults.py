@@ -383,45 +383,132 @@ def test_a_database_that_stays_locked_at_the_start_is_given_up_after_two_minutes
 # Disks
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 12 MiB of its own, which the test may fill and make read-only."""
+def temporary_disk(disk: Path, options: str) -> Iterator[Path]:
+    """A disk in memory, which the test may fill and make read-only."""
     if os.geteuid() != 0:
         pytest.skip("needs root to mount a disk")
-    disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "none", str(disk)]
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(disk)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a tmpfs here")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_full_disk_drops_blocks_and_leaves_nothing_half_written(
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 12 MiB."""
+    yield from temporary_disk(tmp_path / "disk", "size=12m,mode=700")
+
+
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Take all of a disk's room but some bytes, as another program would."""
+    status = os.statvfs(disk)
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - leave)
+    return ballast
+
+
+def test_a_disk_smaller_than_the_limit_holds_what_it_can(
     small_disk: Path, clock: Clock, counters: Counters, expects_warnings: list[logging.LogRecord]
 ) -> None:
     store = DiskBlockStore(small_disk / "blocks", LIMIT, counters, clock=clock)
-    for index in range(20):
+    for index in range(30):
         put(store, index)
 
-    unwell = store.usage().unwell
-    assert unwell is not None
-    assert "No space left" in unwell or "full" in unwell
-    assert len(expects_warnings) == 1
-    assert counters["blocks_dropped"] == 20 - counters["blocks_stored"]
-    assert places_of(store, 0) == 0xFFFF  # what is there can still be read
-    sizes = {path.stat().st_size for path in block_files(small_disk / "blocks")}
-    assert sizes == {4096 + MIB}
+    assert counters["blocks_dropped"] == 0
+    assert places_of(store, 29) == 0xFFFF
+    assert 4 <= store.usage().blocks < 12
+    assert len(block_files(small_disk / "blocks")) == store.usage().blocks
+    assert {path.stat().st_size for path in block_files(small_disk / "blocks")} == {4096 + MIB}
+    assert expects_warnings == []
+    store.close()
 
-    for index in range(counters["blocks_stored"]):
-        block = store.open(key_of(FILE, index), FILE)
-        if block is not None:
-            os.unlink(block.path)
-    del block
+
+def test_a_disk_filled_by_others_drops_blocks_and_is_used_again_when_there_is_room(
+    small_disk: Path, clock: Clock, counters: Counters, expects_warnings: list[logging.LogRecord]
+) -> None:
+    store = DiskBlockStore(small_disk / "blocks", LIMIT, counters, clock=clock)
+    put(store, 0)
+    for path in block_files(small_disk / "blocks"):
+        path.unlink()
     store._tier.clear()
+    ballast = fill(small_disk)
+    for index in range(1, 20):
+        put(store, index)
+        clock.now += 4.0
+
+    assert counters["blocks_dropped"] == 19
+    assert "room" in str(store.usage().unwell)
+    assert len(expects_warnings) == 1
+    assert block_files(small_disk / "blocks") == []
+
+    ballast.unlink()
     clock.now += 11.0
     assert works(store)
     assert store.usage().unwell is None
+    store.close()
+
+
+def test_blocks_make_way_for_what_others_put_on_the_disk(
+    small_disk: Path, clock: Clock, counters: Counters
+) -> None:
+    store = DiskBlockStore(small_disk / "blocks", LIMIT, counters, clock=clock, min_free=0.25)
+    for index in range(20):
+        put(store, index)
+    free = os.statvfs(small_disk).f_bavail * 4096
+    assert 3 * MIB <= free < 6 * MIB
+
+    fill(small_disk, leave=MIB)
+    store._tend()
+
+    free = os.statvfs(small_disk).f_bavail * 4096
+    assert 3 * MIB <= free < 6 * MIB
+    assert store.usage().unwell is None
+    assert works(store, 3)
+    assert os.statvfs(small_disk).f_bavail * 4096 >= 3 * MIB
+    store.close()
+
+
+def test_a_disk_that_others_leave_no_share_of_is_not_written(
+    small_disk: Path, clock: Clock, counters: Counters, expects_warnings: list[logging.LogRecord]
+) -> None:
+    store = DiskBlockStore(small_disk / "blocks", LIMIT, counters, clock=clock, min_free=0.5)
+    put(store, 0)
+    ballast = fill(small_disk, leave=2 * MIB)
+    for index in range(5):
+        put(store, index)
+
+    assert block_files(small_disk / "blocks") == []
+    assert "50 %" in str(store.usage().unwell)
+    assert len(expects_warnings) == 1
+    ballast.unlink()
+    clock.now += 11.0
+    assert works(store)
+    store.close()
+
+
+@pytest.fixture
+def few_inodes(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for 350 files, of which 256 are folders in the end."""
+    yield from temporary_disk(tmp_path / "disk", "size=64m,nr_inodes=350,mode=700")
+
+
+def test_a_disk_without_inodes_holds_as_many_blocks_as_it_can(
+    few_inodes: Path, clock: Clock, counters: Counters, expects_warnings: list[logging.LogRecord]
+) -> None:
+    store = DiskBlockStore(few_inodes / "blocks", LIMIT, counters, clock=clock)
+    for number in range(400):
+        small = make_file(f"10002/{number}", size=100)
+        store.put(key_of(small), small, pieces_at(small, 0))
+
+    assert counters["blocks_dropped"] < 10
+    assert store.peek(key_of(small)) == 1
+    assert 40 < store.usage().blocks < 350
+    assert len(expects_warnings) <= 1
     store.close()
 
 
