@@ -10,6 +10,8 @@ With `--json` each mount is an object with at least these keys:
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
 "offline"), `connections` (to the archive, now), `open_files`, `counters`. With a mount point
 it is that object, without one `{"mounts": [...]}`. Keys may be added, and don't change.
+
+`--errors` is another question; `empiarfs.cli.refusals` answers it.
 """
 
 from __future__ import annotations
@@ -37,9 +39,29 @@ _MOUNTED, _SILENT, _DEAD = "mounted", "does not answer", "dead"
 @click.command("status")
 @click.argument("mount_point", metavar="[MOUNTPOINT]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--errors", is_flag=True, help="List what programs were refused; status 1 if any.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="With --errors: from when on, as 2h, 2026-11-21T14:30, @SECONDS.",
+)
 @verbosity
-def command(*, mount_point: str | None, as_json: bool, verbose: bool, quiet: bool) -> int:
+def command(
+    *,
+    mount_point: str | None,
+    as_json: bool,
+    errors: bool,
+    since: str | None,
+    verbose: bool,
+    quiet: bool,
+) -> int:
     """Show the mounts of this user, or the one on MOUNTPOINT."""
+    if errors:
+        from empiarfs.cli.refusals import show_errors
+
+        return show_errors(mount_point, since, as_json=as_json, quiet=quiet)
+    if since is not None:
+        raise click.UsageError("--since goes with --errors only")
     found = _all() if mount_point is None else [_one(mount_point)]
     if as_json:
         click.echo(json.dumps({"mounts": found} if mount_point is None else found[0], indent=2))

@@ -26,9 +26,10 @@ import errno
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from empiarfs.errors import BadHandleError, EmpiarFSError, NoAttributeError, ReadOnlyError
 from empiarfs.fuse import library
@@ -40,10 +41,8 @@ from empiarfs.fuse.handles import Handles, OpenDirectory, OpenFile
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.library import mfusepy
 from empiarfs.fuse.stat_structure import BLOCK_SIZE, StatMaker
+from empiarfs.ledger import Refusal
 from empiarfs.patience import Patience
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +97,7 @@ class FuseAdapter(mfusepy.Operations):
         invalidator: Tells the kernel what has changed; None where it can't be told.
         caller: Returns who made the request that the calling thread serves; it is given
             a function that tells whether the mount ends.
+        refused: Takes down what a program was refused; must not wait for anything.
     """
 
     use_ns = True
@@ -113,12 +113,14 @@ class FuseAdapter(mfusepy.Operations):
         started: Callable[[], None] = lambda: None,
         invalidator: Invalidator | None = None,
         caller: Callable[[Callable[[], bool]], Caller] = current_caller,
+        refused: Callable[[Refusal], None] = lambda refusal: None,
     ) -> None:
         self._files = files
         self._config = config
         self._started = started
         self._invalidator = invalidator
         self._caller = caller
+        self._refused = refused
         self._ending = threading.Event()
         self._handles = Handles()
         self._opening = threading.local()
@@ -174,6 +176,31 @@ class FuseAdapter(mfusepy.Operations):
         """Return the path of the handle among a handler's arguments, for a message."""
         paths = (self._handles.path(getattr(arg, "fh", arg)) for arg in reversed(args))
         return next((path for path in paths if path is not None), None)
+
+    def note_refused(
+        self, call: str, path: str, args: tuple[Any, ...], number: int, cause: BaseException
+    ) -> None:
+        """Take down that a call is answered with an errno that a program may suffer from."""
+        size, offset = args[:2] if call == "read" else (None, None)
+        try:
+            pid, program = self._caller(self._ending.is_set).program()
+            self._refused(
+                Refusal(
+                    at_s=time.time(),
+                    call="stat" if call == "getattr" else call,
+                    path=path.removeprefix("/"),
+                    errno=errno.errorcode.get(number, str(number)),
+                    cause=str(cause) or type(cause).__name__,
+                    kind=type(cause).__name__,
+                    offset=offset,
+                    size=size,
+                    pid=pid,
+                    program=program,
+                )
+            )
+        except Exception:
+            # The program must get the errno that is due, whatever becomes of the ledger.
+            logger.exception("%s %r could not be taken down", call, path)
 
     def _patience(self, seconds: float | None = None) -> Patience:
         caller = self._caller(self._ending.is_set)
@@ -294,14 +321,9 @@ class FuseAdapter(mfusepy.Operations):
         expected = max(0, min(size, opened.size - offset))
         data = self._files.read(info.fh, offset, size, self._patience(self._config.wait_s))
         if len(data) != expected:
-            logger.critical(
-                "read %r at %d: %d bytes where %d are due",
-                opened.path,
-                offset,
-                len(data),
-                expected,
+            raise EmpiarFSError(
+                f"{len(data)} bytes at {offset} where {expected} are due; a mistake of empiarfs"
             )
-            raise mfusepy.FuseOSError(errno.EIO)
         return data
 
     @answers

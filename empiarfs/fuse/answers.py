@@ -26,6 +26,12 @@ class Answering(Protocol):
         """Return the path of the handle among a handler's arguments, for a message."""
         ...
 
+    def note_refused(
+        self, call: str, path: str, args: tuple[Any, ...], number: int, cause: BaseException
+    ) -> None:
+        """Take down that a call is answered with an errno that a program may suffer from."""
+        ...
+
 
 _Operation = TypeVar("_Operation", bound=Callable[..., Any])
 
@@ -35,25 +41,29 @@ def answers(operation: _Operation) -> _Operation:
 
     @functools.wraps(operation)
     def answer(self: Answering, path: str | None, *args: Any) -> Any:
+        cause: BaseException
         try:
             return operation(self, path, *args)
-        except mfusepy.FuseOSError:
-            raise
         except EmpiarFSError as exc:
-            number = self.number_for(exc)
+            number, cause = self.number_for(exc), exc
             level = logging.DEBUG if number in ORDINARY else logging.WARNING
-            name = path if path is not None else self.path_for(*args)
-            logger.log(level, "%s %r: %s", operation.__name__, name, exc)
-        except Exception:
-            number = errno.EIO
+            logger.log(level, "%s %r: %s", operation.__name__, _name(self, path, args), exc)
+        except Exception as exc:
+            number, cause = errno.EIO, exc
             logger.exception("%s %r failed", operation.__name__, path)
         except BaseException as exc:
             # Such as SystemExit from a library: the mount must outlive it.
-            number = errno.EIO
+            number, cause = errno.EIO, exc
             logger.critical("%s %r met %r", operation.__name__, path, exc, exc_info=True)
+        if number not in ORDINARY:
+            self.note_refused(operation.__name__, _name(self, path, args), args, number, cause)
         raise mfusepy.FuseOSError(number)
 
     return cast(_Operation, answer)
+
+
+def _name(self: Answering, path: str | None, args: tuple[Any, ...]) -> str:
+    return path if path is not None else self.path_for(*args) or ""
 
 
 def refuses(name: str) -> Callable[..., int]:

@@ -78,6 +78,19 @@ def is_gone(pid: int) -> bool:
     return False
 
 
+def program_of(pid: int) -> tuple[int, str]:
+    """Return the process that a thread belongs to, and its name; (0, "") if they aren't known."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            lines = dict(line.split(b":\t", 1) for line in file.read(512).splitlines()[:4])
+        process = int(lines[b"Tgid"])
+        with open(f"/proc/{process}/comm", "rb") as file:
+            return process, file.read(64).decode(errors="replace").rstrip("\n")
+    except (OSError, ValueError, KeyError):
+        # Gone, or of another PID namespace, or hidden from us.
+        return (pid, "") if pid else (0, "")
+
+
 class Caller:
     """The process that waits for the answer to one request.
 
@@ -116,6 +129,10 @@ class Caller:
         except OSError:
             # Gone in between, or /proc shows us only our own (hidepid).
             return is_gone(self._pid)
+
+    def program(self) -> tuple[int, str]:
+        """Return the number and the name of the process, as far as they can be known."""
+        return program_of(self._pid)
 
 
 def current_caller(ending: Callable[[], bool]) -> Caller:

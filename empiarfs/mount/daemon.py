@@ -29,6 +29,7 @@ from typing import Any
 from empiarfs import __version__
 from empiarfs.control import ControlServer, MountRecord, Registration, own_directory
 from empiarfs.errors import EmpiarFSError, MountError
+from empiarfs.ledger import Ledger
 from empiarfs.mount import kernel
 from empiarfs.mount.logs import Log
 from empiarfs.mount.points import check_helper
@@ -107,6 +108,7 @@ class _Daemon:
         self._since_s = time.time()
         self._stderr: CapturedStderr | None = None
         self._before = _device_of(request.mount_point)
+        self._ledger = Ledger(request.mount_point, os.environ)
         self._parts = build(request.config, request.root)
         self._adapter = self._make_adapter()
 
@@ -124,6 +126,7 @@ class _Daemon:
             ),
             started=lambda: self._start_thread(self._answer_and_tell, "empiarfs-start"),
             invalidator=fuse.Invalidator() if fuse.can_invalidate() else None,
+            refused=self._ledger.note,
         )
 
     def serve(self) -> None:
@@ -164,6 +167,7 @@ class _Daemon:
     def _answer_and_tell(self) -> None:
         try:
             self._wait_until_it_answers()
+            self._ledger.begin()
             self._register()
             self._announce(self._summary())
         except EmpiarFSError as exc:
@@ -212,7 +216,9 @@ class _Daemon:
             logger.warning("`empiarfs status` won't find this mount: %s", exc)
             return
         try:
-            control = ControlServer(registration.socket, {"status": self._status})
+            control = ControlServer(
+                registration.socket, {"status": self._status, "errors": self._errors}
+            )
         except OSError as exc:
             logger.warning("`empiarfs status` can't ask this mount: %s", exc)
             control = None
@@ -276,6 +282,9 @@ class _Daemon:
             },
         }
 
+    def _errors(self, request: Mapping[str, Any]) -> dict[str, object]:
+        return {"pid": os.getpid(), **self._ledger.settle().to_values()}
+
     # -- the end ---------------------------------------------------------------------------
 
     def _wait_for_signals(self) -> None:
@@ -323,6 +332,8 @@ class _Daemon:
                 return
             self._closed = True
             self._parts.close()
+            # Last of all: who waited until now was refused.
+            self._ledger.close()
 
 
 # What we say ourselves; a subtype other than ours would hide the mount from `umount`.
