@@ -92,7 +92,15 @@ ROOT = Node("", paths.inode_of(""), True, "")
 
 
 class Tree:
-    """The archive's names, sizes and versions; one for a process."""
+    """The archive's names, sizes and versions; one for a process.
+
+    Args:
+        client: The archive.
+        catalog: What was known before, and keeps what is learnt.
+        counters: Counts what happens.
+        config: When to believe and when to ask.
+        now: Wall-clock seconds since 1970, by which a listing's age is told.
+    """
 
     def __init__(
         self,
@@ -100,11 +108,14 @@ class Tree:
         catalog: Catalog,
         counters: Counters,
         config: TreeConfig | None = None,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._catalog = catalog
         self._counters = counters
         self._config = config or TreeConfig()
+        self._now = now
         self._lock = threading.Lock()
         self._directories: LRUCache[str, Directory] = LRUCache(  # guarded by _lock
             self._config.rows_in_memory, getsizeof=lambda d: len(d.items) + 1
@@ -177,7 +188,7 @@ class Tree:
         if time.monotonic() < directory.no_refresh_before_s:
             return True
         # A clock that was set back makes the age negative; such a listing is renewed.
-        age_s = time.time() - directory.fetched_s
+        age_s = self._now() - directory.fetched_s
         return not directory.outdated and -300.0 <= age_s < self._config.listing_ttl_s
 
     def _refresh(self, path: str, old: Directory | None, patience: Patience) -> Directory:
@@ -196,34 +207,39 @@ class Tree:
                 path,
                 ", ".join(listing.refused[:3]),
             )
-        fetched_s = time.time()
+        fetched_s = self._now()
         before = old.known() if old is not None else None
         merged = merge(before, listing)
         still_there = self._still_there(path, merged.missing, patience)
         rows = with_missing(merged, still_there)
+        changed = merged.changed | _changed(merged.missing, still_there)
         known = KnownDirectory(path, fetched_s, rows, listing.refused_count)
         self._catalog.put_directory(known)
         directory = Directory(known)
-        for name, version in merged.changed.items():
+        for name, version in changed.items():
             directory.previous[directory.rows[name]] = version
         if old is not None:
             self._carry_over(old, directory)
         self._keep(directory)
-        for name in merged.changed:
+        for name in changed:
             self._tell_changed(paths.join(path, name))
         return directory
 
     def _still_there(
         self, path: str, missing: tuple[KnownRow, ...], patience: Patience
     ) -> list[KnownRow]:
-        """Return those of the rows missing in a newer listing that the archive still has."""
+        """Return those of the rows missing in a newer listing that the archive still has.
+
+        Each with the version that the archive tells while it is asked.
+        """
         if not missing:
             return []
         asked, kept = missing[: self._config.confirmations], missing[self._config.confirmations :]
         gone: set[str] = set()
+        found: dict[str, FileVersion] = {}
         files = [row.item for row in asked if not row.item.is_directory]
         failed = self._client.heads(
-            path, files, patience=patience, answered=lambda name, version: None
+            path, files, patience=patience, answered=found.__setitem__
         )
         gone |= {name for name, error in failed.items() if isinstance(error, NotFoundError)}
         for row in asked:
@@ -241,15 +257,17 @@ class Tree:
             len(missing),
             len(gone),
         )
-        return [row for row in asked if row.item.name not in gone] + list(kept)
+        there = [row for row in asked if row.item.name not in gone]
+        return [KnownRow(r.item, found.get(r.item.name, r.version)) for r in there] + list(kept)
 
     @staticmethod
     def _carry_over(old: Directory, new: Directory) -> None:
-        """Keep what was learnt of unlisted names and of changed versions."""
+        """Keep what was learnt of changed versions.
+
+        Not of unlisted names: no listing would ever say that they changed, so that they are
+        asked for anew as often as listings are.
+        """
         with old.condition:
-            for name, row in old.unlisted.items():
-                if name not in new.rows:
-                    new.unlisted[name] = row
             for index, version in old.previous.items():
                 row_index = new.rows.get(old.items[index].name)
                 if row_index is not None:
@@ -403,3 +421,13 @@ class Tree:
     def _tell_learnt(self, path: str, version: FileVersion) -> None:
         for callback in self._learnt:
             callback(path, version)
+
+
+def _changed(before: Iterable[KnownRow], after: Iterable[KnownRow]) -> dict[str, FileVersion]:
+    """Return the versions of rows that hold no more, by name."""
+    versions = {row.item.name: row.version for row in after}
+    return {
+        row.item.name: row.version
+        for row in before
+        if row.version is not None and versions.get(row.item.name, row.version) != row.version
+    }
