@@ -112,8 +112,9 @@ class ListingParser:
         max_items: More rows than this are refused as a whole.
         max_bytes: A longer page is refused as a whole.
         base_url: The archive's URL. With it the title must name all of the directory's path
-            below the archive, and any title is believed of the archive's root, since a proxy
-            may serve it in another place. Without it the last component must agree.
+            below the archive. Of the archive's root any title is believed but one of what
+            lies below it, since a proxy may serve it in another place. Without it the last
+            component must agree.
     """
 
     def __init__(
@@ -271,8 +272,12 @@ class ListingParser:
         ours = path_of(self._url)
         if self._base_url is None:
             return shown.rpartition(b"/")[2] == ours[:-1].rpartition(b"/")[2]
-        relative = ours.removeprefix(path_of(self._base_url))
-        return (b"/" + shown + b"/").endswith(b"/" + relative)
+        base = path_of(self._base_url)
+        place, relative = b"/" + shown.strip(b"/") + b"/", ours.removeprefix(base)
+        if not relative and base != b"/" and place.startswith(base):
+            # Where the title knows the archive's own place, it can be held to it.
+            return place == base
+        return place.endswith(b"/" + relative)
 
     def _bad(self, message: str) -> BadResponseError:
         return BadResponseError(message, url=self._url)

@@ -363,6 +363,13 @@ def test_an_archive_that_a_proxy_serves_elsewhere_is_read(path: str) -> None:
     assert listing.refused_count == 0
 
 
+def test_the_listing_of_an_entry_is_not_believed_of_the_archives_root() -> None:
+    page = render(f"{ARCHIVE}10934/", movies(3))
+
+    with pytest.raises(BadResponseError, match="another directory"):
+        parse(page, HOST + ARCHIVE, base_url=HOST + ARCHIVE)
+
+
 def test_the_listing_of_a_servers_root_is_read() -> None:
     for form in FORMS:
         assert len(parse(render("/", movies(3), form), "http://localhost/").items) == 3
