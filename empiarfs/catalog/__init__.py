@@ -16,9 +16,9 @@ check: a flipped bit in a size would otherwise become a wrong `st_size`.
     catalog.py      `Catalog`, which the rest of the program uses
 
 Threading: a `Catalog` may be used from any thread, and any number of processes may have
-one on the same file. Reads share one connection, under a lock that is held for one
-statement at a time; writes have another, in one thread. Of the package's locks, no two are
-ever held together but `CatalogFile`'s inside `Catalog`'s.
+one on the same file. Reads share one connection, in a thread that may hang with the disk and
+is waited for during some seconds only; writes have another, in another thread. Of the
+package's locks, no two are ever held together.
 """
 
 from empiarfs.catalog.catalog import DEFAULT_LIMIT, Catalog

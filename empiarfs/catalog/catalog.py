@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from empiarfs.cache.threads import CacheThreads, TooSlowError
 from empiarfs.catalog import directories
 from empiarfs.catalog.database import CatalogFile, DamagedFileError, UnwellError
 from empiarfs.catalog.directories import Head
@@ -18,6 +20,7 @@ from empiarfs.catalog.recorder import Recorder
 from empiarfs.catalog.session import Session
 from empiarfs.catalog.writer import Writer
 from empiarfs.core.files import FileVersion
+from empiarfs.errors import CacheError
 from empiarfs.stats import Counters
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,12 @@ T = TypeVar("T")
 DEFAULT_LIMIT = 1024 * 1024 * 1024
 # How often a directory is read again because it was replaced while it was read.
 _READINGS = 3
+# A statement takes 0.1 ms, or 10 where a disk has to turn. One that takes longer is left to
+# end when it may, and what it asked for counts as not known.
+# More than the 2 s and 1 s that opening waits for locks.
+_STATEMENT_TIMEOUT_S = 4.0
+_HANGS_S = 10.0
+_CLOSE_TIMEOUT_S = 2.0
 
 
 class Catalog:
@@ -60,8 +69,11 @@ class Catalog:
     ) -> None:
         self._counters = counters if counters is not None else Counters()
         self._file = CatalogFile(file, archive_url, limit)
-        self._reading = Session(self._file, retry_after_s)  # guarded by _reading_lock
-        self._reading_lock = threading.Lock()  # held for one statement at a time
+        self._reading = Session(self._file, retry_after_s)  # the reading thread only
+        # One: SQLite would take memory for each. It may hang with the disk, callers may not.
+        self._reader = CacheThreads("catalog-read", 1, self._reading.close)
+        # Monotonic seconds until which nobody asks; set and read by any thread.
+        self._hangs_until_s = float("-inf")
         self._writing = Session(self._file, retry_after_s)  # the writer's thread only
         self._writer = Writer(
             Recorder(
@@ -83,6 +95,8 @@ class Catalog:
     @property
     def unwell(self) -> str | None:
         """Why the catalog can't be used at the moment, or None."""
+        if time.monotonic() < self._hangs_until_s:
+            return "the disk takes too long"
         return self._reading.unwell or self._writing.unwell
 
     def directory(self, path: str) -> KnownDirectory | None:
@@ -138,8 +152,7 @@ class Catalog:
         """Write what was put, for about `timeout_s` at most, and close the file."""
         self._closed = True
         self._writer.close(timeout_s)
-        with self._reading_lock:
-            self._reading.close()
+        self._reader.close(_CLOSE_TIMEOUT_S)
 
     def _stored(self, path: str) -> tuple[KnownDirectory | None, int | None]:
         """Return what the file says of a directory, and the number of the listing."""
@@ -166,6 +179,32 @@ class Catalog:
             logger.debug("catalog: %s", exc)
         return None
 
+    def _ask(self, statement: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what a statement returns, which the reading thread carries out.
+
+        Raises:
+            DamagedPageError: The statement raised it.
+            DamagedFileError: The file was damaged.
+            UnwellError: The file can't be read at the moment.
+        """
+        if time.monotonic() < self._hangs_until_s:
+            raise UnwellError("the disk takes too long")
+        try:
+            answer = self._reader.call(partial(self._use, statement), _STATEMENT_TIMEOUT_S)
+        except TooSlowError as exc:
+            if self._hangs_until_s < 0:
+                logger.warning("catalog unwell: the disk takes too long")
+            self._hangs_until_s = time.monotonic() + _HANGS_S
+            raise UnwellError(str(exc)) from exc
+        except CacheError as exc:
+            raise UnwellError(str(exc)) from exc  # it is closed
+        self._hangs_until_s = float("-inf")
+        return answer
+
+    def _use(self, statement: Callable[[sqlite3.Connection], T]) -> T:
+        with self._reading.using() as connection:
+            return statement(connection)
+
     def _read(self, path: str) -> tuple[KnownDirectory, int] | None:
         """Read a directory; again, if it is replaced meanwhile."""
         missed: int | None = None
@@ -183,8 +222,9 @@ class Catalog:
         return None
 
     def _head(self, path: str) -> Head | None:
-        with self._reading_lock, self._reading.using() as connection:
-            return directories.read_head(connection, path, self._file.archive_url)
+        return self._ask(
+            partial(directories.read_head, path=path, archive_url=self._file.archive_url)
+        )
 
     def _rows(self, head: Head) -> tuple[KnownRow, ...] | None:
         """Return the rows of a listing, or None if not all are there."""
@@ -192,8 +232,9 @@ class Catalog:
         places: list[int] = []
         after = b""
         while len(rows) < head.row_count:
-            with self._reading_lock, self._reading.using() as connection:
-                pages = directories.read_pages(connection, head.generation, after)
+            pages = self._ask(
+                partial(directories.read_pages, generation=head.generation, after=after)
+            )
             if not pages:
                 return None
             for page in pages:
