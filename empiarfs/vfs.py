@@ -452,6 +452,7 @@ class FileSystem:
             "fetcher": self._fetcher.usage(),
             "foresight": self._foresight.usage(),
             "counters": dict(self._counters.statistics().counters),
+            "refused_names": self._tree.refused_names(),
         }
 
 

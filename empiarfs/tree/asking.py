@@ -42,10 +42,13 @@ from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from empiarfs.tree.directory import Directory
 from empiarfs.tree.merging import merge, with_missing
+from empiarfs.tree.refused import RefusedNames
 from empiarfs.tree.single_flight import SingleFlight
 from empiarfs.tree.versions import VersionAsker, VersionAskerConfig
 
 logger = logging.getLogger(__name__)
+
+_NAMES_LOGGED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +121,14 @@ class Tree:
         self._now = now
         self._lock = threading.Lock()
         self._directories: LRUCache[str, Directory] = LRUCache(  # guarded by _lock
-            self._config.rows_in_memory, getsizeof=lambda d: len(d.items) + 1
+            self._config.rows_in_memory,
+            # One that is larger than all of the room takes all of it: asked for anew at each
+            # look-up, a million rows would cost seconds for every file.
+            getsizeof=lambda d: min(len(d.items) + 1, self._config.rows_in_memory),
         )
         self._loading: SingleFlight[str, Directory] = SingleFlight()
         self._asking: SingleFlight[str, KnownRow | None] = SingleFlight()
+        self._refused = RefusedNames()
         self._changed: list[Callable[[str], None]] = []
         self._learnt: list[Callable[[str, FileVersion], None]] = []
         self._versions = VersionAsker(
@@ -168,6 +175,7 @@ class Tree:
             known = self._catalog.directory(path)
             if known is not None:
                 self._counters.add("listings_from_catalog")
+                self._note_refused(path, known.refused_count)
                 directory = self._keep(Directory(known))
         if directory is not None and self._is_fresh(directory):
             return directory
@@ -200,13 +208,7 @@ class Tree:
             with self._lock:
                 self._directories.pop(path, None)
             raise
-        if listing.refused_count:
-            logger.warning(
-                "%d names in the listing of %r can't be served, such as %s",
-                listing.refused_count,
-                path,
-                ", ".join(listing.refused[:3]),
-            )
+        self._note_refused(path, listing.refused_count, listing.refused)
         fetched_s = self._now()
         before = old.known() if old is not None else None
         merged = merge(before, listing)
@@ -225,6 +227,23 @@ class Tree:
             self._tell_changed(paths.join(path, name))
         return directory
 
+    def _note_refused(self, path: str, count: int, names: tuple[str, ...] | None = None) -> None:
+        """Remember and log what of a listing can't be served; never more than a few names."""
+        self._refused.note(path, count, names)
+        if count and names is None:
+            logger.info("%d names in the stored listing of %r can't be served", count, path)
+        elif count:
+            logger.warning(
+                "%d names in the listing of %r can't be served, such as %s",
+                count,
+                path,
+                ", ".join((names or ())[:_NAMES_LOGGED]),
+            )
+
+    def refused_names(self) -> list[dict[str, object]]:
+        """Return what of the listings met so far can't be served, for `status`."""
+        return self._refused.as_json()
+
     def _still_there(
         self, path: str, missing: tuple[KnownRow, ...], patience: Patience
     ) -> list[KnownRow]:
@@ -238,9 +257,7 @@ class Tree:
         gone: set[str] = set()
         found: dict[str, FileVersion] = {}
         files = [row.item for row in asked if not row.item.is_directory]
-        failed = self._client.heads(
-            path, files, patience=patience, answered=found.__setitem__
-        )
+        failed = self._client.heads(path, files, patience=patience, answered=found.__setitem__)
         gone |= {name for name, error in failed.items() if isinstance(error, NotFoundError)}
         for row in asked:
             if row.item.is_directory:
@@ -275,8 +292,7 @@ class Tree:
 
     def _keep(self, directory: Directory) -> Directory:
         with self._lock:
-            if len(directory.items) < self._directories.maxsize:
-                self._directories[directory.path] = directory
+            self._directories[directory.path] = directory
         return directory
 
     # -- names -----------------------------------------------------------------------------
