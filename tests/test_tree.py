@@ -18,6 +18,7 @@ from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from empiarfs.tree import Tree, TreeConfig
 from tests.support.fake_archive import MODIFIED_S, FakeArchive
+from tests.support.waiting import wait_until
 
 NAMES = [f"m{i:03d}.mrc" for i in range(100)]
 
@@ -118,9 +119,10 @@ def test_a_size_that_cannot_be_had_fails_and_the_name_stays(rig: Rig) -> None:
 
 
 def test_a_neighbours_failure_is_not_held_against_who_asks_later(rig: Rig) -> None:
-    rig.names("10934/data")
-    rig.archive.failures = [None, down()]
-    rig.tree.version("10934/data/m050.mrc", patience())
+    directory = rig.tree.directory("10934/data", patience())
+    rig.archive.failures = [down()]
+    rig.tree.foresee_versions(directory, range(50, 60))
+    wait_until(lambda: not directory.asked)
 
     assert rig.tree.version("10934/data/m051.mrc", patience()).size == 8
 
@@ -205,6 +207,29 @@ def test_a_row_that_changed_makes_the_size_asked_for_anew(
     assert rig.tree.version(path, patience()).size == 5000
     assert path in rig.changed
     rig.catalog.close()
+
+
+def test_a_listing_that_was_found_to_lack_a_name_is_asked_for_once_more(rig: Rig) -> None:
+    rig.archive.unlisted = {"10934/data/m010.mrc", "10934/data/m020.mrc"}
+    assert "m010.mrc" not in rig.names("10934/data")
+
+    rig.archive.unlisted = {"10934/data/m020.mrc"}
+    rig.tree.lookup("10934/data/m010.mrc", patience())
+
+    assert set(NAMES) - set(rig.names("10934/data")) == {"m020.mrc"}
+    rig.tree.lookup("10934/data/m020.mrc", patience())
+    rig.names("10934/data")
+    assert rig.archive.listed == ["10934/data"] * 2
+
+
+def test_a_listing_that_lacks_what_listings_hide_is_believed(rig: Rig) -> None:
+    rig.archive.files["10934/data/README.txt"] = b"x"
+    rig.archive.unlisted = {"10934/data/README.txt"}
+    rig.names("10934/data")
+    rig.tree.lookup("10934/data/README.txt", patience())
+    rig.names("10934/data")
+
+    assert rig.archive.listed == ["10934/data"]
 
 
 def test_a_name_that_a_newer_listing_lacks_stays_until_the_archive_denies_it(

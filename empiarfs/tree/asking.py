@@ -284,6 +284,7 @@ class Tree:
         Not of unlisted names: no listing would ever say that they changed, so that they are
         asked for anew as often as listings are.
         """
+        new.looked_again = old.looked_again
         with old.condition:
             for index, version in old.previous.items():
                 row_index = new.rows.get(old.items[index].name)
@@ -359,6 +360,10 @@ class Tree:
         row = KnownRow(ListingItem(name, head.is_directory, "", ""), head.version)
         with directory.condition:
             directory.unlisted[name] = row
+            if not directory.looked_again and not paths.is_hidden_by_apache(name):
+                # A back end may have left rows out that the next one has: once more, but not
+                # for each such name, as a page may have megabytes.
+                directory.looked_again = directory.outdated = True
         logger.info("%r is in the archive, though the listing lacks it", row.item.name)
         return row
 

@@ -65,6 +65,7 @@ class Directory:
         window: How sizes were asked for so far.
         unlisted: Names that the listing lacks and the archive has.
         outdated: Something proved that the listing no longer holds.
+        looked_again: Its listing was found to lack a name, and so was fetched once more.
         no_refresh_before_s: Monotonic time before which a stale listing isn't refreshed.
         listed_until_s: Monotonic time until which a program that wants sizes counts as
             one that has just listed the directory.
@@ -86,6 +87,7 @@ class Directory:
         self.window = AttributeWindow()
         self.unlisted: dict[str, KnownRow] = {}
         self.outdated = False
+        self.looked_again = False
         self.no_refresh_before_s = 0.0
         self.listed_until_s = 0.0
         self._absent: dict[str, float] = {}
