@@ -442,6 +442,7 @@ class FileSystem:
             "since_s": self._began_s,
             "reachability": str(self._client.reachability),
             "connections": self._client.connections_in_use,
+            "limit_rate": self._client.limit_rate,
             "open_files": handles,
             "cache": {
                 "used": cache.used,

@@ -25,6 +25,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from empiarfs import __version__
 from empiarfs.archive.connections import ConnectionBudget
@@ -33,7 +34,7 @@ from empiarfs.archive.health import Health, boot_offset_s
 from empiarfs.archive.later import Later
 from empiarfs.archive.lines import Lines
 from empiarfs.archive.pages import PageReader
-from empiarfs.archive.rate import RateLimit
+from empiarfs.archive.rate import machine_limit
 from empiarfs.archive.session import Exchange, Network
 from empiarfs.archive.sizes import SizeAsker
 from empiarfs.archive.sockets import Resolver
@@ -66,7 +67,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_ARCHIVE_URL = "https://ftp.ebi.ac.uk/empiar/world_availability/"
 USER_AGENT = f"empiarfs/{__version__} (+https://pypi.org/project/empiarfs/)"
 
-_PACED = 64 * 1024
 _IDENTITY = {"Accept-Encoding": "identity"}
 
 
@@ -78,7 +78,9 @@ class ClientConfig:
         base_url: URL of the archive's root; a slash is added if it has none at its end.
         max_connections: Connections that this process may have at once, 1 to 20. The
             budget is the machine's, so others may leave fewer.
-        limit_rate: Bytes per second that this process receives at most; None for no limit.
+        limit_rate: Bytes per second that this process receives at most, and all limited
+            ones of the machine together; None for no limit.
+        rate_file: Where they share it; None for the usual place.
         connect_timeout_s: For name resolution, all addresses and TLS together.
         first_byte_s: The longest time that a range may take to its first byte.
         listing_first_byte_s: How long a listing may take to its first byte, at the first
@@ -92,6 +94,7 @@ class ClientConfig:
     # EMPIAR blocks an address above about 25; 12 leaves room for a browser and a colleague.
     max_connections: int = 12
     limit_rate: int | None = None
+    rate_file: Path | None = None
     connect_timeout_s: float = 5.0
     # A 12 s limit beat 60 s by 2.5 times, with 3 % of the requests never answered.
     first_byte_s: float = 12.0
@@ -129,7 +132,7 @@ class ArchiveClient:
         self._counters = counters
         self._base_url = origin.base_url
         self._listing_s = config.listing_first_byte_s
-        self._is_paced = config.limit_rate is not None
+        self._limit_rate = config.limit_rate
         network = Network(
             origin=origin,
             proxies=proxies_for(origin.base_url),
@@ -146,7 +149,7 @@ class ArchiveClient:
             Lines(self._budget, later),
             self._health,
             counters,
-            limit=RateLimit(config.limit_rate) if config.limit_rate is not None else None,
+            limit=machine_limit(config.limit_rate, config.slot_prefix, config.rate_file),
             min_rate=config.min_rate,
         )
         self._pages = PageReader(self._wire)
@@ -166,6 +169,11 @@ class ArchiveClient:
     def connections_in_use(self) -> int:
         """Slots of the machine's budget that this process holds, idle ones included."""
         return self._budget.in_use
+
+    @property
+    def limit_rate(self) -> int | None:
+        """Bytes per second that may be received, or None."""
+        return self._limit_rate
 
     @property
     def is_refused(self) -> bool:
@@ -194,6 +202,7 @@ class ArchiveClient:
         patience: Patience,
         cancelled: Callable[[], bool] = never,
         sending: Callable[[], None] = lambda: None,
+        became_urgent: Callable[[], bool] = never,
     ) -> None:
         """Receive the bytes `wanted` of `file` into `buffers`, with one request.
 
@@ -209,6 +218,7 @@ class ArchiveClient:
             cancelled: Asked at each receive and ten times a second; ends the request.
             sending: Called when the request goes to a connection; again if that had to be
                 made anew.
+            became_urgent: Tells whether somebody waits for what nobody waited for at first.
 
         Raises:
             FileChangedError: The archive holds another version now.
@@ -232,7 +242,13 @@ class ArchiveClient:
                     self._health.range_answered(answer.latency_s)
                     if answer.status == 206:
                         self._judge(answer, file, wanted, url)
-                        self._receive(answer, wanted, buffers, watch.check)
+                        self._receive(
+                            answer,
+                            wanted,
+                            buffers,
+                            watch.check,
+                            lambda: urgent or became_urgent(),
+                        )
                         return
                     answer.drain()
             except StalledError:
@@ -298,12 +314,13 @@ class ArchiveClient:
         wanted: ByteRange,
         buffers: Iterator[memoryview],
         check: Callable[[], None],
+        urgent: Callable[[], bool],
     ) -> None:
         left = len(wanted)
         for buffer in buffers:
             if len(buffer) > left:
                 raise ValueError(f"{len(buffer) - left} bytes of memory too many")
-            self._fill(answer, buffer, check)
+            self._fill(answer, buffer, check, urgent)
             left -= len(buffer)
             if not left:
                 # Before the last buffer is given out, the answer must be over.
@@ -311,13 +328,19 @@ class ArchiveClient:
         if left:
             raise ValueError(f"{left} bytes of memory too few")
 
-    def _fill(self, answer: Exchange, buffer: memoryview, check: Callable[[], None]) -> None:
-        # With a limit of the rate, bytes are received at the pace at which they are paid.
-        step = _PACED if self._is_paced else len(buffer)
-        for start in range(0, len(buffer), step or 1):
+    def _fill(
+        self,
+        answer: Exchange,
+        buffer: memoryview,
+        check: Callable[[], None],
+        urgent: Callable[[], bool],
+    ) -> None:
+        step = self._wire.step or len(buffer) or 1
+        for start in range(0, len(buffer), step):
             part = buffer[start : start + step]
+            self._wire.pace(len(part), check, urgent)
             answer.fill(part)
-            self._wire.pay(len(part), check)
+            self._counters.add("network_bytes", len(part))
 
     def _single_head(self, path: str, patience: Patience, urgent: bool) -> Head:
         url = self._base_url + url_path(path)

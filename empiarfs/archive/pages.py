@@ -70,7 +70,9 @@ class PageReader:
         unpacker = _Unpacker(parser.feed, url) if packed else None
         buffer = memoryview(bytearray(_SLICE))
         while count := answer.receive(buffer):
-            self._wire.pay(count, check)
+            # How long the page is isn't known before, so this is paid for afterwards.
+            self._wire.counters.add("network_bytes", count)
+            self._wire.pace(count, check)
             if unpacker is None:
                 parser.feed(buffer[:count])
             else:

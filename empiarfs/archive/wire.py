@@ -58,7 +58,7 @@ class Wire:
         lines: All lines of the process.
         health: Where the outcome is noted.
         counters: Likewise, for `status`.
-        limit: How many bytes a second the process may receive; None for no limit.
+        limit: How many bytes a second may be received; None for no limit.
         min_rate: Bytes per second below which a body counts as stalled.
     """
 
@@ -172,20 +172,23 @@ class Wire:
             self.health.cancelled()
             raise
 
-    def pay(self, count: int, check: Callable[[], None]) -> None:
-        """Account for `count` bytes of a body, and wait as long as the limit asks for.
+    @property
+    def step(self) -> int | None:
+        """How many bytes to receive at a time, or None without a limit of the rate."""
+        return None if self._limit is None else self._limit.step
+
+    def pace(
+        self, count: int, check: Callable[[], None], urgent: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Wait until `count` bytes of a body may be received.
 
         Args:
-            count: Bytes just received.
+            count: Bytes, at most `step`.
             check: Ends the wait by raising.
+            urgent: Tells whether somebody waits for them.
         """
-        self.counters.add("network_bytes", count)
-        if self._limit is None:
-            return
-        until_s = time.monotonic() + self._limit.spend_s(count)
-        while (left_s := until_s - time.monotonic()) > 0:
-            check()
-            time.sleep(min(left_s, 0.05))
+        if self._limit is not None:
+            self._limit.wait_for(count, urgent, check)
 
     def _drop_if_slept(self) -> None:
         if self.health.slept():
@@ -240,3 +243,5 @@ class Wire:
         self.health.close()
         self._lines.close()
         self.budget.close()
+        if self._limit is not None:
+            self._limit.close()

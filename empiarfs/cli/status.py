@@ -8,8 +8,9 @@ With `--json` each mount is an object with at least these keys:
                    (what is wrong with the disk, or null), place_reason, limit_reason
 
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
-"offline"), `connections` (to the archive, now), `open_files`, `counters`. With a mount point
-it is that object, without one `{"mounts": [...]}`. Keys may be added, and don't change.
+"offline"), `connections` (to the archive, now), `limit_rate` (bytes a second, or null),
+`open_files`, `counters`. With a mount point it is that object, without one
+`{"mounts": [...]}`. Keys may be added, and don't change.
 
 `--errors` is another question; `empiarfs.cli.refusals` answers it.
 """
@@ -175,6 +176,7 @@ def _print_details(status: Status) -> None:
         ("cache", status["cache"].get("place_reason") or status["cache"].get("directory")),
         ("cache size", _cache(status["cache"])),
         ("connections", status.get("connections")),
+        ("rate limit", _rate(status.get("limit_rate"))),
         ("open files", status.get("open_files")),
         ("log", status["log_file"]),
     ]
@@ -203,6 +205,10 @@ def _cache(cache: Status) -> str:
     if cache.get("limit") is None:
         return "-"
     return f"{_bytes(cache['used'])} of {_bytes(cache['limit'])}"
+
+
+def _rate(limit: int | None) -> str:
+    return "-" if limit is None else f"{_bytes(limit)}/s, of all limited ones together"
 
 
 def _bytes(size: int) -> str:

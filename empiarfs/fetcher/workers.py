@@ -206,6 +206,7 @@ class Workers:
                 patience=Patience(float("inf")),
                 cancelled=lambda: self._is_pointless(attempt),
                 sending=attempt.sending,
+                became_urgent=lambda: span.urgent,
             )
         except EmpiarFSError as exc:
             failure = exc

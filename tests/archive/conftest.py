@@ -48,11 +48,13 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def make_client(prefix: str, counters: Counters) -> Iterator[MakeClient]:
+def make_client(prefix: str, counters: Counters, tmp_path: Path) -> Iterator[MakeClient]:
     with contextlib.ExitStack() as stack:
 
         def make(server: BrokenServer, **options: object) -> ArchiveClient:
-            config = ClientConfig(base_url=server.url, slot_prefix=prefix)
+            config = ClientConfig(
+                base_url=server.url, slot_prefix=prefix, rate_file=tmp_path / "rate"
+            )
             client = ArchiveClient(replace(config, **options), counters)  # type: ignore[arg-type]
             stack.callback(client.close)
             return client

@@ -1,4 +1,4 @@
-"""The small parts: the rate limit, delayed actions, the watch, the health."""
+"""The small parts: delayed actions, the watch, the health."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from empiarfs.archive.health import Health
 from empiarfs.archive.later import Later
-from empiarfs.archive.rate import RateLimit
 from empiarfs.archive.watch import Watch
 from empiarfs.errors import (
     InterruptedCallError,
@@ -30,43 +29,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-def test_bytes_are_paid_for_after_they_came() -> None:
-    clock = Clock()
-    limit = RateLimit(1000, clock)
-    assert limit.spend_s(500) == 0.5
-    assert limit.spend_s(500) == 1.0
-    clock.now_s += 1.0
-
-    assert limit.spend_s(100) == pytest.approx(0.1)
-
-
-def test_a_pause_saves_up_a_quarter_of_a_second_at_most() -> None:
-    clock = Clock()
-    limit = RateLimit(1000, clock)
-    clock.now_s += 3600
-
-    assert limit.spend_s(250) == 0.0
-    assert limit.spend_s(250) == 0.25
-
-
-def test_several_threads_share_one_rate() -> None:
-    limit = RateLimit(10_000, Clock())
-    threads = [
-        threading.Thread(target=lambda: [limit.spend_s(10) for _ in range(100)]) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert limit.spend_s(0) == pytest.approx(0.4)
-
-
-def test_a_rate_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least"):
-        RateLimit(0)
 
 
 def test_actions_run_in_the_order_of_their_time() -> None:

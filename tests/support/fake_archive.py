@@ -63,6 +63,7 @@ class FakeArchive:
     base_url: str = BASE_URL
     reachability: str = "online"
     connections_in_use: int = 0
+    limit_rate: int | None = None
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -90,6 +91,7 @@ class FakeArchive:
         patience: Patience,
         cancelled: Callable[[], bool] = lambda: False,
         sending: Callable[[], None] = lambda: None,
+        became_urgent: Callable[[], bool] = lambda: False,
     ) -> None:
         """See `ArchiveClient.read_range`; an error of `failures` comes after half the pieces."""
         with self._lock:
