@@ -57,6 +57,7 @@ class BrokenServer(Answers):
         keeps_alive_header: Whether a Keep-Alive header is sent.
         most_connections: What comes while so many connections stand is reset, as EMPIAR's
             firewall does; None for no limit.
+        port: Where to listen, on 127.0.0.1; 0 for any that is free.
 
     Attributes:
         refused: Connections that were reset before anything was said.
@@ -74,6 +75,7 @@ class BrokenServer(Answers):
         ranges_for_head: bool = True,
         keeps_alive_header: bool = True,
         most_connections: int | None = None,
+        port: int = 0,
     ) -> None:
         super().__init__(files, prefix=prefix, ranges_for_head=ranges_for_head)
         self.most_connections = most_connections
@@ -96,7 +98,7 @@ class BrokenServer(Answers):
         if tls is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(*tls)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
 
