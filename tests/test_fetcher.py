@@ -18,6 +18,7 @@ from empiarfs.errors import (
     ForbiddenError,
     GaveUpError,
     InterruptedCallError,
+    NotFoundError,
     StalledError,
     UnavailableError,
 )
@@ -229,6 +230,18 @@ def test_a_final_answer_ends_the_read_at_once(
     with pytest.raises(type(error)):
         rig.read(0, 100)
     assert len(rig.archive.ranges) == 1
+
+
+@pytest.mark.parametrize("error", [NotFoundError("404", url="u"), FileChangedError("v2", url="u")])
+def test_what_ends_a_handle_is_not_held_against_the_next_one(
+    make_rig: Callable[..., Rig], error: NotFoundError | FileChangedError
+) -> None:
+    rig = make_rig()
+    rig.archive.failures = [error]
+    with pytest.raises(type(error)):
+        rig.read(0, 100)
+
+    assert rig.read(0, 100) == CONTENT[:100]
 
 
 def test_an_answer_that_never_fits_ends_the_read(make_rig: Callable[..., Rig]) -> None:

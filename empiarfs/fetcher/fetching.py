@@ -37,7 +37,13 @@ from empiarfs.core.blocks import (
 from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.core.retry import RetryPolicy
-from empiarfs.errors import CacheError, EmpiarFSError, InterruptedCallError
+from empiarfs.errors import (
+    CacheError,
+    EmpiarFSError,
+    FileChangedError,
+    InterruptedCallError,
+    NotFoundError,
+)
 from empiarfs.fetcher.flights import Buffer, Flights, Located
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span, SpanAbandoned
@@ -264,7 +270,8 @@ class Fetcher:
         try:
             for piece, span in flights.items():
                 located.held[piece] = span.take(piece, patience)
-        except InterruptedCallError:
+        except (InterruptedCallError, FileChangedError, NotFoundError):
+            # Whoever has the file open is told so for good, and who opens it anew asks anew.
             raise
         except EmpiarFSError as exc:
             self._flights.note_failure(file, piece, exc)
