@@ -50,6 +50,7 @@ class Answers:
     Attributes:
         files: Contents by path.
         modified_s: Last-Modified by path, in seconds since 1970.
+        hidden: Paths that are served and never listed, as Apache hides `README*`.
         listings: Pages that replace those made of `files`, by path.
         ranges_for_head: Whether a Range header of HEAD is honoured, as Apache does.
     """
@@ -59,6 +60,7 @@ class Answers:
     ) -> None:
         self.files: dict[str, bytes] = dict(files or {})
         self.modified_s: dict[str, int] = {}
+        self.hidden: frozenset[str] = frozenset()
         self.listings: dict[str, bytes] = {}
         self.ranges_for_head = ranges_for_head
         self.port = 0
@@ -147,7 +149,7 @@ class Answers:
     def _listing(self, path: str) -> bytes | None:
         children: dict[str, str | None] = {}
         for name in self._names():
-            if name.startswith(path) and name != path:
+            if name.startswith(path) and name != path and name not in self.hidden:
                 child, slash, _ = name[len(path) :].partition("/")
                 children[child + slash] = None if slash else name
         if not children and path:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(claim: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(claim: Callable[[], object], seconds: float = 10.0, every_s: float = 0.002) -> None:
     """Return as soon as `claim()` is true; fail after some seconds."""
     end_s = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < end_s, "it didn't become true in time"
-        time.sleep(0.002)
+        time.sleep(every_s)
