@@ -220,6 +220,7 @@ def _make_own(path: Path, *, is_final: bool = False) -> None:
     """
     try:
         path.mkdir(mode=0o700)
+        path.chmod(0o700)  # whatever the umask takes away
     except FileExistsError:
         _check_link(path, allowed=is_final)
     status = os.stat(path)
@@ -233,6 +234,11 @@ def _make_own(path: Path, *, is_final: bool = False) -> None:
         )
     if not is_final and status.st_mode & 0o077:
         path.chmod(0o700)
+    if is_final and status.st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        raise ConfigError(
+            f"everybody may write to {path}, and could put something else in the place of your"
+            f" cache: run `chmod o-w {path}`, or name another directory by --cache-dir"
+        )
 
 
 def _check_link(path: Path, *, allowed: bool) -> None:

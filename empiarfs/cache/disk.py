@@ -33,7 +33,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -218,8 +218,7 @@ class DiskBlockStore:
             else:
                 self._reading.succeeded()
             unwell = self._reading.unwell or self._writing.unwell
-        seen = self._usage
-        return CacheUsage(seen.used, seen.limit, seen.blocks, unwell)
+        return replace(self._usage, unwell=unwell)
 
     def sweep(self, age_s: float = ORPHAN_AGE_S) -> int | None:
         """Remove files without a row now, if they are older than `age_s` seconds.
@@ -440,7 +439,8 @@ class DiskBlockStore:
     def _measure_usage(self, database: BlockDatabase) -> CacheUsage:
         room = self._meter.measure(database)
         used = database.used() + room.overhead
-        return CacheUsage(used, room.limit, database.block_count(), None)
+        free, min_free = self._meter.free()
+        return CacheUsage(used, room.limit, database.block_count(), None, free, min_free)
 
     def _was_replaced(self) -> None:
         self._tier.clear()

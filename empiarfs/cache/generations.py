@@ -22,6 +22,7 @@ Threading: a `Generations` has no state; a `Generation` belongs to one thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -31,12 +32,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from empiarfs.cache.locks import locked, try_lock_descriptor
+from empiarfs.cache.small_files import read_small, write_small
 from empiarfs.cache.spread import spread_folders_below
 from empiarfs.errors import CacheError
 
 _NAME = re.compile(r"gen-([0-9]{1,9})\Z")
 _LOCK_TIMEOUT_S = 1.0
 _ATTEMPTS = 5
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK_FOLDER = re.compile(r"[0-9a-f]{2}\Z")
 
 # (st_dev, st_ino, st_mtime_ns) of `current`, and (st_dev, st_ino) of the folder
@@ -147,9 +150,13 @@ class Generations:
 
     def _current(self) -> Path | None:
         try:
-            name = self._pointer.read_bytes()[:64].decode("ascii", "replace").strip()
+            name = read_small(self._pointer, 64).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.EINVAL):
+                return None  # a link, or no file: the next generation's takes its place
+            raise
         path = self.directory / name
         return path if _NAME.match(name) and path.is_dir() and not path.is_symlink() else None
 
@@ -164,16 +171,14 @@ class Generations:
             path = self.directory / f"gen-{max(number, 1)}"
             path.mkdir(mode=0o700)
             spread_folders_below(path)
-            fresh = self.directory / f"current.{os.getpid()}"
-            fresh.write_text(path.name + "\n")
-            fresh.replace(self._pointer)
+            write_small(self._pointer, f"{path.name}\n".encode("ascii"))
             return path
 
     def _hold(self, path: Path) -> Generation | None:
         """Take the shared lock; return None if the generation was left meanwhile."""
         try:
             identity = self._identity(path)
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(path, _FOLDER)
         except FileNotFoundError:
             return None
         generation = Generation(path, descriptor, identity)
@@ -211,7 +216,7 @@ def _remove(path: str) -> bool:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.001)  # others want the disk as well
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, _FOLDER)
     try:
         if not try_lock_descriptor(descriptor):
             return False

@@ -2,7 +2,8 @@
 
 A cache disk that is full, read-only, hung or gone must cost the mount its cache and nothing
 else. After a failure nobody asks the disk for some seconds; then one caller does, and the
-outcome decides. Each change is logged once.
+outcome decides. Each change is logged once; a disk that comes and goes warns of it once in
+ten minutes, and is in the log at level INFO otherwise.
 
 Threading: one lock, never held while anything else is done; safe from any thread.
 """
@@ -22,6 +23,7 @@ RETRY_S = 10.0
 # Times in a row that a lock may be missed before that counts as a failure: with several
 # mounts writing at once a single miss is ordinary.
 _BUSY_LIMIT = 3
+_SAY_AGAIN_S = 600.0
 
 
 class Health:
@@ -40,6 +42,8 @@ class Health:
         self._since_s = 0.0  # wall clock; guarded by _lock
         self._retry_at = 0.0  # guarded by _lock
         self._busy = 0  # guarded by _lock
+        self._level = logging.WARNING  # of the last failure's message; guarded by _lock
+        self._warned_at = -_SAY_AGAIN_S  # guarded by _lock
 
     @property
     def unwell(self) -> str | None:
@@ -67,10 +71,8 @@ class Health:
             was_well = self._reason is None
             self._reason = reason
             self._retry_at = self._clock() + RETRY_S
-            if was_well:
-                self._since_s = time.time()
-        if was_well:
-            logger.warning("%s fails, going on without: %s", self._what, reason)
+            level = self._begin() if was_well else logging.DEBUG
+        logger.log(level, "%s fails, going on without: %s", self._what, reason)
 
     def busy(self, reason: str) -> None:
         """Note that others kept us from using it; several times in a row is a failure."""
@@ -88,8 +90,18 @@ class Health:
             was_unwell = self._reason is not None
             self._reason = None
             self._busy = 0
+            level = self._level
         if was_unwell:
-            logger.warning("%s works again", self._what)
+            logger.log(level, "%s works again", self._what)
+
+    def _begin(self) -> int:
+        """Note when it began to fail, and return how loudly to say so."""
+        self._since_s = time.time()
+        now = self._clock()
+        self._level = logging.INFO
+        if now - self._warned_at >= _SAY_AGAIN_S:
+            self._level, self._warned_at = logging.WARNING, now
+        return self._level
 
 
 class RareWarning:

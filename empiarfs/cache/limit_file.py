@@ -9,11 +9,11 @@ The file is one line: the number of bytes, a blank, and the reason for people.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from empiarfs.cache.eviction import MIN_LIMIT
+from empiarfs.cache.small_files import read_small, write_small
 from empiarfs.errors import ConfigError
 
 _NUMBER = re.compile(r"[0-9]{1,18}\Z")
@@ -27,7 +27,7 @@ def limit_path(blocks: Path) -> Path:
 def read_limit(blocks: Path) -> tuple[int, str] | None:
     """Return the limit in bytes and its reason, or None if there is none, or no valid one."""
     try:
-        line = limit_path(blocks).read_bytes()[:1024].decode("utf-8", "replace")
+        line = read_small(limit_path(blocks), 1024).decode("utf-8", "replace")
     except OSError:
         return None
     number, _, reason = line.strip().partition(" ")
@@ -42,9 +42,7 @@ def write_limit(blocks: Path, limit: int, reason: str) -> None:
     Raises:
         OSError: It can't be written.
     """
-    fresh = blocks / f"limit.{os.getpid()}"
-    fresh.write_text(f"{limit} {reason}\n", encoding="utf-8")
-    fresh.replace(limit_path(blocks))
+    write_small(limit_path(blocks), f"{limit} {reason}\n".encode())
 
 
 def check_limit(limit: int) -> None:

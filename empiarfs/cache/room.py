@@ -90,9 +90,18 @@ class RoomMeter:
         Raises:
             OSError: The disk can't be asked.
         """
+        free, min_free = self.free()
+        return free - min_free
+
+    def free(self) -> tuple[int, int]:
+        """Return the bytes that are free on the disk, and those that are to stay free.
+
+        Raises:
+            OSError: The disk can't be asked.
+        """
         status = os.statvfs(self._directory)
-        left_free = int(self._min_free * status.f_blocks)
-        return (status.f_bavail - left_free) * status.f_frsize
+        min_free = int(self._min_free * status.f_blocks)
+        return status.f_bavail * status.f_frsize, min_free * status.f_frsize
 
     def allowed(self, used: int) -> int:
         """Return how many bytes of blocks the disk allows, when `used` are there.

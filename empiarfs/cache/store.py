@@ -43,12 +43,16 @@ class CacheUsage:
         limit: Bytes that it may take.
         blocks: Number of blocks, whole or not.
         unwell: Why the store is bypassed at the moment, as a sentence; None if it isn't.
+        disk_free: Bytes that are free on the store's disk; 0 without one.
+        min_free: Of these, how many the store leaves free.
     """
 
     used: int
     limit: int
     blocks: int
     unwell: str | None
+    disk_free: int = 0
+    min_free: int = 0
 
 
 class StoredBlock(Protocol):

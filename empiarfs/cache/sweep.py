@@ -6,7 +6,9 @@ everything is left. A pass removes
 
 * files of old generations, and their databases when nobody has them open;
 * files older than ten minutes that have no row: a younger one may be in writing;
-* rows whose file is gone.
+* rows whose file is gone,
+
+and ends with a look at the sums that the limit rests on.
 
 One pass begins a minute after the store was first used, and one every six hours from then
 on; commands that end sooner never sweep. One process of the machine sweeps at a time. In
@@ -127,6 +129,7 @@ class Sweeper:
             self._generations.remove_outdated()
             removed = self._sweep_files(age_s, pause_s)
             self._sweep_rows(pause_s)
+            self._run(BlockDatabase.check)
         finally:
             os.close(lock)
         return removed

@@ -5,8 +5,8 @@ Rules:
 * Nothing is scanned at opening, whatever the size. Damage is found when it is met.
 * A damaged file is renamed to NAME.damaged (one is kept), a foreign one to NAME.foreign;
   a file of a newer format is left alone, and NAME-formatN used instead.
-* The file and its write-ahead log must be made and replaced together, or SQLite would
-  replay the log of the old file into the new one. So opening and setting aside happen
+* The file and its journal must be made and replaced together, or SQLite would roll the
+  new file back by the journal of the old one. So opening and setting aside happen
   under a lock, a file of its own, since closing a descriptor of a database drops every
   POSIX lock that this process holds on it.
 * Other processes may still have the old file open. Their sessions notice by its inode
@@ -38,7 +38,7 @@ _PAGE_SIZE = 4096
 _BUSY_TIMEOUT_S = 1.0
 _LOCK_TIMEOUT_S = 2.0
 _LOCK_POLL_S = 0.02
-_WAL_LIMIT = 4 * 1024 * 1024
+_JOURNAL_LIMIT = 4 * 1024 * 1024
 
 _SCHEMA = (
     "CREATE TABLE about (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -78,7 +78,7 @@ class CatalogFile:
     Args:
         path: The file; its directory must exist.
         archive_url: Base URL of the archive whose names it holds.
-        limit: Bytes that it may take; the write-ahead log's 4 MiB come on top.
+        limit: Bytes that it may take; the journal's 4 MiB come on top.
     """
 
     def __init__(self, path: Path, archive_url: str, limit: int) -> None:
@@ -114,6 +114,7 @@ class CatalogFile:
         if self._is_in_the_way():
             self._move_away("foreign", "not a file")
         try:
+            self._remove_links()
             self._create()
             # The path is no URI, in which a `?` or `#` would have a meaning.
             connection = sqlite3.connect(
@@ -146,6 +147,13 @@ class CatalogFile:
         except OSError:
             return False
 
+    def _remove_links(self) -> None:
+        """Remove links in the places of SQLite's further files, which it would follow."""
+        for suffix in ("-journal", "-wal", "-shm"):
+            log = f"{self.path}{suffix}"
+            if os.path.islink(log):
+                os.unlink(log)
+
     def _create(self) -> None:
         """Make an empty file that only its owner can read, if there is none."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -173,7 +181,6 @@ class CatalogFile:
         return None
 
     def _lay_out(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA:
             connection.execute(statement)
@@ -190,8 +197,8 @@ class CatalogFile:
             number += 1
             target = self.path.with_name(f"{self.path.name}.{kind}{number}")
         try:
-            # The log first: left beside a new file, it would be replayed into that.
-            for suffix in ("-wal", "-shm"):
+            # The journal first: left beside a new file, it would be played back into that.
+            for suffix in ("-journal", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{self.path}{suffix}")
             os.replace(self.path, target)
@@ -237,12 +244,15 @@ def is_damage(exc: sqlite3.Error) -> bool:
 
 def _tune(connection: sqlite3.Connection, max_pages: int) -> None:
     for statement in (
-        # With memory maps a truncated file kills the process by SIGBUS.
+        # With memory maps a truncated file kills the process by SIGBUS; a write-ahead log has
+        # one, too, which all processes share.
         "PRAGMA mmap_size = 0",
+        "PRAGMA journal_mode = PERSIST",
         "PRAGMA cache_size = -512",
-        # In WAL mode a power cut loses the last commits with NORMAL, never the database.
-        "PRAGMA synchronous = NORMAL",
-        f"PRAGMA journal_size_limit = {_WAL_LIMIT}",
+        # A power cut may damage it. That is found when it is met, since all is checksummed,
+        # and costs some listings; forcing each change to the disk would slow streams down.
+        "PRAGMA synchronous = OFF",
+        f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}",
         "PRAGMA cell_size_check = ON",
         "PRAGMA trusted_schema = OFF",
         f"PRAGMA max_page_count = {max_pages}",

@@ -292,3 +292,12 @@ def test_a_store_of_many_blocks_is_open_at_once(store: DiskBlockStore, tmp_path:
     assert blocks == 20_001
     # 10 ms here, as for an empty one; a scan of the files alone would be 20,000 stats.
     assert taken_s < 0.5
+
+
+def test_nothing_is_mapped_into_memory_that_others_could_truncate(
+    store: DiskBlockStore, tmp_path: Path
+) -> None:
+    put(store, 0)
+    assert places_of(store, 0)
+
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()

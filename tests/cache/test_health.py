@@ -31,6 +31,20 @@ def test_a_disk_is_well_until_it_fails(health: Health) -> None:
     assert str(health.unwell).endswith("No space left")
 
 
+def test_a_disk_that_comes_and_goes_warns_once_in_ten_minutes(
+    health: Health, clock: Clock, expects_warnings: list[logging.LogRecord]
+) -> None:
+    for _ in range(50):
+        health.failed("full")
+        clock.now += 10.0
+        health.succeeded()
+    assert len([r for r in expects_warnings if "going on without" in r.getMessage()]) == 1
+
+    clock.now += 600.0
+    health.failed("full")
+    assert len([r for r in expects_warnings if "going on without" in r.getMessage()]) == 2
+
+
 def test_after_a_while_one_caller_may_try(health: Health, clock: Clock) -> None:
     health.failed("gone")
     clock.now += RETRY_S
