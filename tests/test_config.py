@@ -104,6 +104,12 @@ def test_a_time_is_in_seconds_or_has_a_unit(text: str, seconds: float) -> None:
     assert parse_time(text, least=1) == seconds
 
 
+@pytest.mark.parametrize("text", ["forever", "91s", "2m", "0.5s"])
+def test_a_look_up_waits_no_longer_than_a_minute_and_a_half(text: str) -> None:
+    assert loaded({"lookup_wait": "90s"}).config.lookup_s == 90
+    assert "lookup_wait" in problem({"lookup_wait": text})
+
+
 @pytest.mark.parametrize("text", ["", "inf", "nan", "-5", "5 weeks", "0", "15min 3", "1e5"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"time|short"):
@@ -253,6 +259,7 @@ def test_every_source_takes_every_setting(tmp_path: Path) -> None:
         "max_connections": "7",
         "limit_rate": "1M",
         "wait": "forever",
+        "lookup_wait": "7s",
         "log_file": "/d",
         "log_level": "debug",
         "allow_other": "yes",
@@ -294,7 +301,7 @@ def test_every_value_has_the_type_of_its_field() -> None:
         "SHARE": "5%",
         "RATE": "1M",
         "N": "5",
-        "TIME": "5m",
+        "TIME": "1m",
         "LEVEL": "debug",
         "USER": "1",
         "GROUP": "2",

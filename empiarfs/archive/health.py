@@ -114,8 +114,7 @@ class Health:
     def cancelled(self) -> None:
         """Note that a request was ended by our own side."""
         with self._changed:
-            if not self._waiting:
-                self._state = self._state.after_unanswered()
+            self._state = self._state.after_unanswered(self._clock(), waiting=self._waiting > 0)
 
     def stalled(self) -> None:
         """Note a request that got no answer in time."""

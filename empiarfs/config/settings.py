@@ -27,13 +27,18 @@ _LEAST_CACHE = 2 * 1024 * 1024
 # One piece a second; what is slower would be taken for a stalled request.
 _LEAST_RATE = 64 * 1024
 _LEAST_WAIT_S = 1.0
+# Programs that look something up can be stopped, and people wait in front of them.
+_MOST_LOOKUP_S = 90.0
 _LEAST_READ_AHEAD = 4096
 # What is left of a disk for others may be most of it, but then there is no cache.
 _MOST_FREE = 0.95
 
 PREFIX = "EMPIARFS_"
 # Rarely needed, or known from other file systems as `-o`.
-_UNLISTED = ("allow_other", "allow_root", "xattr", "read_ahead", "uid", "gid", "umask", "force")
+_UNLISTED = (
+    "allow_other", "allow_root", "xattr", "read_ahead", "uid", "gid", "umask", "force",
+    "lookup_wait",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Config:
         max_connections: To the archive, of all mounts of this machine; 1 to 20.
         limit_rate: Bytes per second from the archive; None for no limit.
         wait_s: How long a read may wait for the archive; infinity for ever.
+        lookup_s: How long a look-up may wait for it, 1 to 90 seconds.
         log_file: Absolute; None for the standard error output or the system's log.
         log_level: One of `LOG_LEVELS`.
         allow_other: Other users may use the mount.
@@ -72,6 +78,7 @@ class Config:
     limit_rate: int | None = None
     # RELION skips a movie that it can't read, so an early error loses data silently.
     wait_s: float = 900.0
+    lookup_s: float = 90.0
     log_file: Path | None = None
     log_level: str = "info"
     allow_other: bool = False
@@ -205,6 +212,14 @@ _ALL = (
         "TIME",
         "How long a read may wait for the archive: 90s, 15m, forever.",
         field="wait_s",
+        write=_write_time,
+    ),
+    _setting(
+        "lookup_wait",
+        lambda text, place: values.parse_time(text, least=_LEAST_WAIT_S, most=_MOST_LOOKUP_S),
+        "TIME",
+        "How long a look-up may wait for the archive, at most 90s.",
+        field="lookup_s",
         write=_write_time,
     ),
     _setting("log_file", _path, "FILE", "Where to log."),

@@ -77,20 +77,23 @@ def parse_share(text: str, *, most: float) -> float:
     return share
 
 
-def parse_time(text: str, *, least: float) -> float:
+def parse_time(text: str, *, least: float, most: float = math.inf) -> float:
     """Return seconds from "90", "90s", "15m", "2h" or "1d"; infinity for "forever".
 
     >>> parse_time("15m", least=1)
     900
     """
-    if text.strip().lower() == "forever":
+    if text.strip().lower() == "forever" and most == math.inf:
         return math.inf
-    number, unit = _split(text) or _refuse(f"{text!r} is no time; write 90s, 15m, 2h or forever")
+    example = "90s, 15m, 2h or forever" if most == math.inf else f"{most:g}s or less"
+    number, unit = _split(text) or _refuse(f"{text!r} is no time; write {example}")
     factor = _TIME_UNITS.get(unit)
     if factor is None:
         raise ValueError(f"{text!r} has no unit of time; use s, m, h or d")
     if number * factor < least:
         raise ValueError(f"{text!r} is too short; at least {least:g}s are needed")
+    if number * factor > most:
+        raise ValueError(f"{text!r} is too long; at most {most:g}s are possible")
     return number * factor
 
 

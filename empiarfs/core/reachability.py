@@ -14,10 +14,10 @@ What counts as a failure:
 * a connection that can't be made (name resolution, TCP, TLS, proxy), unless bytes came
   over another one within the last second: then the archive is there and the address may
   be refused;
-* a stalled request only if nothing at all was received from the archive for `SILENCE_S`
-  while somebody waited. About 3 % of EMPIAR's requests stall beside others that work, and
-  a reader alone meets two stalls in a row once in a thousand requests: neither may stop
-  a mount.
+* a stalled request, or one that whoever waited gave up, only if nothing at all was received
+  from the archive for `SILENCE_S` while somebody waited. About 3 % of EMPIAR's requests stall
+  beside others that work, and a reader alone meets two stalls in a row once in a thousand
+  requests: neither may stop a mount.
 
 Any answer, even an error page, and any byte of a body mean online.
 """
@@ -87,9 +87,16 @@ class Reachability:
         """
         return Reachability(received_s=now_s, silent_since_s=now_s if waiting else None)
 
-    def after_unanswered(self) -> Reachability:
-        """Return the state after the last waiting request was cancelled by its own side."""
-        return replace(self, silent_since_s=None)
+    def after_unanswered(self, now_s: float, *, waiting: bool) -> Reachability:
+        """Return the state after a waiting request was cancelled by its own side.
+
+        Args:
+            now_s: The time.
+            waiting: Whether any other request is still waiting.
+        """
+        # A look-up that ends with its patience has seen as much silence as one that stalled.
+        state = self.after_stall(now_s)
+        return state if waiting else replace(state, silent_since_s=None)
 
     def after_stall(self, now_s: float) -> Reachability:
         """Return the state after a request was dropped because no answer came in time."""

@@ -113,7 +113,7 @@ class Fetcher:
             self._flights,
             self._pending,
             counters,
-            retry or RetryPolicy(),
+            retry or RetryPolicy(bad_attempts=None),
             limit,
         )
         self._condition = threading.Condition()
@@ -241,6 +241,7 @@ class Fetcher:
     ) -> None:
         """Add all that is missing, by waiting for the archive; fetch the others as well."""
         more = [piece for piece in pieces_covering(along) if piece >= pieces.stop]
+        self._flights.refuse_failed(file, (p for p in pieces if p not in located.held))
         while True:
             missing = located.missing(pieces)
             if missing:

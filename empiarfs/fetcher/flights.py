@@ -108,15 +108,12 @@ class Flights:
             The new spans, which the caller queues.
 
         Raises:
-            EmpiarFSError: One of them could not be had a moment ago.
             InterruptedCallError: The table is closed.
         """
         launched: list[Span] = []
         with self._lock:
             if self._closed:
                 raise InterruptedCallError("the file system is being unmounted")
-            if urgent:
-                self._refuse_failed(file, missing, wanted_to)
             absent = [p for p in missing if not self._locate(file, p, located)]
             for run in runs(absent):
                 for start in range(run.start, run.stop, span_pieces):
@@ -130,13 +127,17 @@ class Flights:
                 self._foreseen_bytes += span.foreseen_size(span.pieces)
         return launched
 
-    def _refuse_failed(self, file: RemoteFile, pieces: list[int], below: int | None) -> None:
-        for piece in pieces:
-            if below is not None and piece >= below:
-                return
-            failure = self._failures.get((file.short_key, piece))
-            if failure is not None:
-                raise failure
+    def refuse_failed(self, file: RemoteFile, pieces: Iterable[int]) -> None:
+        """Raise why one of the pieces could not be had a moment ago, if that is so.
+
+        Also if it is still on its way: the kernel repeats a read that failed, and none of
+        its repeats may wait as long again.
+        """
+        with self._lock:
+            for piece in pieces:
+                failure = self._failures.get((file.short_key, piece))
+                if failure is not None:
+                    raise failure
 
     def arrived(self, span: Span, pieces: range, views: list[memoryview]) -> None:
         """Keep adjacent pieces that came in one buffer; their span no longer brings them."""

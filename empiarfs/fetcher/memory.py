@@ -17,6 +17,8 @@ PieceName = tuple[str, int]  # RemoteFile.short_key, piece index
 
 # The kernel repeats a failed read two or three times; each must not wait anew.
 _FAILURE_TTL_S = 30.0
+# It does so within milliseconds; even if others are served meanwhile, it is refused.
+_REPEATED_S = 2.0
 _FAILURES_KEPT = 4096
 
 
@@ -86,23 +88,35 @@ class RecentPieces:
 
 
 class RecentFailures:
-    """What could not be read, for half a minute, or until something could."""
+    """What could not be read, for half a minute, or until something could.
 
-    def __init__(self) -> None:
-        self._failures: TTLCache[PieceName, EmpiarFSError] = TTLCache(
-            _FAILURES_KEPT, _FAILURE_TTL_S, timer=time.monotonic
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: TTLCache[PieceName, tuple[EmpiarFSError, float]] = TTLCache(
+            _FAILURES_KEPT, _FAILURE_TTL_S, timer=clock
         )
+        self._succeeded_s = float("-inf")
 
     def get(self, name: PieceName) -> EmpiarFSError | None:
         """Return why the piece could not be had lately, or None."""
         # Nearly always empty, and this is asked for at each read.
-        return self._failures.get(name) if self._failures else None
+        if not self._failures:
+            return None
+        failure, failed_s = self._failures.get(name, (None, 0.0))
+        now_s = self._clock()
+        if failed_s < self._succeeded_s and now_s - failed_s > _REPEATED_S:
+            return None
+        return failure
 
     def add(self, name: PieceName, failure: EmpiarFSError) -> None:
         """Remember why the piece could not be had."""
-        self._failures[name] = failure
+        self._failures[name] = (failure, self._clock())
 
     def clear(self) -> None:
-        """Forget all: something could be read, so the next try may go well."""
+        """Forget all but the newest: something could be read, so the next try may go well."""
         if self._failures:
-            self._failures.clear()
+            self._succeeded_s = self._clock()

@@ -28,6 +28,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +40,7 @@ from empiarfs.fuse.errnos import errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.handles import Handles, OpenDirectory, OpenFile
 from empiarfs.fuse.invalidation import Invalidator
+from empiarfs.fuse.journeys import Journeys
 from empiarfs.fuse.library import mfusepy
 from empiarfs.fuse.stat_structure import BLOCK_SIZE, StatMaker
 from empiarfs.ledger import Refusal
@@ -63,8 +65,8 @@ class AdapterConfig:
 
     Attributes:
         wait_s: Seconds after which a read that gets no answer fails; may be infinite.
-        lookup_s: Seconds after which anything else does; these can't be interrupted
-            by the kernel, not even by SIGKILL.
+        lookup_s: Seconds after which a call does that looks something up, all look-ups
+            that the kernel makes of it together.
         uid: Owner of every file.
         gid: Group of every file.
         umask: Permission bits that files and directories lack.
@@ -123,6 +125,7 @@ class FuseAdapter(mfusepy.Operations):
         self._refused = refused
         self._ending = threading.Event()
         self._handles = Handles()
+        self._journeys = Journeys(config.lookup_s)
         self._opening = threading.local()
         self._stats = StatMaker(config.uid, config.gid, config.umask)
         if invalidator is not None:
@@ -202,9 +205,17 @@ class FuseAdapter(mfusepy.Operations):
             # The program must get the errno that is due, whatever becomes of the ledger.
             logger.exception("%s %r could not be taken down", call, path)
 
-    def _patience(self, seconds: float | None = None) -> Patience:
+    def _patience(self, seconds: float) -> Patience:
+        return Patience(seconds, self._caller(self._ending.is_set).has_left)
+
+    @contextmanager
+    def _looking_up(self, path: str, *, last: bool = False) -> Iterator[Patience]:
+        """Lend the patience for a look-up, which may be one of several of a system call."""
         caller = self._caller(self._ending.is_set)
-        return Patience(self._config.lookup_s if seconds is None else seconds, caller.has_left)
+        began_s = self._journeys.began_s(caller.pid, path)
+        yield Patience(self._journeys.left_s(began_s), caller.has_left)
+        if not last:
+            self._journeys.answered(caller.pid, path, began_s)
 
     def _file_changed(self, path: str) -> None:
         # A read may hold the very pages that the kernel waits for before it forgets them,
@@ -223,7 +234,9 @@ class FuseAdapter(mfusepy.Operations):
         inner = (
             self._handles.file(info.fh).path if path is None and info is not None else _inner(path)
         )
-        return self._stats.stat_of(self._files.attributes(inner, self._patience()))
+        with self._looking_up(inner) as patience:
+            attributes = self._files.attributes(inner, patience)
+        return self._stats.stat_of(attributes)
 
     @answers
     def statfs(self, path: str) -> dict[str, int]:
@@ -245,11 +258,11 @@ class FuseAdapter(mfusepy.Operations):
     def opendir(self, path: str) -> int:
         """Open a directory."""
         inner = _inner(path)
-        patience = self._patience()
-        handle = self._files.open_directory(inner, patience)
-        parent = inner.rpartition("/")[0]
-        inodes = (self._inode(path, patience) for path in (inner, parent))
-        self._handles.add(handle, OpenDirectory(inner, *inodes))
+        with self._looking_up(inner, last=True) as patience:
+            handle = self._files.open_directory(inner, patience)
+            parent = inner.rpartition("/")[0]
+            inodes = (self._inode(path, patience) for path in (inner, parent))
+            self._handles.add(handle, OpenDirectory(inner, *inodes))
         return handle
 
     def _inode(self, path: str, patience: Patience) -> int:
@@ -300,7 +313,8 @@ class FuseAdapter(mfusepy.Operations):
             raise ReadOnlyError("the archive can't be written")
         self._opening.now = True
         try:
-            opened = self._files.open(_inner(path), self._patience())
+            with self._looking_up(_inner(path), last=True) as patience:
+                opened = self._files.open(_inner(path), patience)
         finally:
             self._opening.now = False
         try:
@@ -367,7 +381,7 @@ class XattrFuseAdapter(FuseAdapter):
         # The kernel asks for security.* and system.* on its own, for each file.
         if not name.startswith("user."):
             raise NoAttributeError(f"no attribute {name}")
-        return self._files.attribute(_inner(path), name, self._patience())
+        return self._files.attribute(_inner(path), name, self._patience(self._config.lookup_s))
 
 
 class FuseSession(mfusepy.FUSE):

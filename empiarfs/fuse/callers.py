@@ -101,12 +101,12 @@ class Caller:
             that made this object only.
     """
 
-    __slots__ = ("_ending", "_interrupted", "_pid", "_thread")
+    __slots__ = ("_ending", "_interrupted", "_thread", "pid")
 
     def __init__(
         self, pid: int, ending: Callable[[], bool], interrupted: Callable[[], bool]
     ) -> None:
-        self._pid = pid
+        self.pid = pid
         self._ending = ending
         self._interrupted = interrupted
         self._thread = threading.get_ident()
@@ -117,22 +117,22 @@ class Caller:
             return True
         # 0 stands for a process of another PID namespace: it can't be asked about, and
         # answering EINTR to every signal would be worse than to let it wait.
-        if self._pid == 0:
+        if self.pid == 0:
             return False
-        if is_gone(self._pid):
+        if is_gone(self.pid):
             return True
         if threading.get_ident() != self._thread or not self._interrupted():
             return False
         try:
-            with open(f"/proc/{self._pid}/status", "rb") as file:
+            with open(f"/proc/{self.pid}/status", "rb") as file:
                 return is_being_stopped(file.read())
         except OSError:
             # Gone in between, or /proc shows us only our own (hidepid).
-            return is_gone(self._pid)
+            return is_gone(self.pid)
 
     def program(self) -> tuple[int, str]:
         """Return the number and the name of the process, as far as they can be known."""
-        return program_of(self._pid)
+        return program_of(self.pid)
 
 
 def current_caller(ending: Callable[[], bool]) -> Caller:

@@ -23,7 +23,8 @@ from empiarfs.catalog import Catalog
 from empiarfs.config import Config
 from empiarfs.fetcher import Fetcher, FetcherConfig
 from empiarfs.stats import Counters
-from empiarfs.tree import Tree
+from empiarfs.tree import Tree, TreeConfig
+from empiarfs.tree.versions import VersionAskerConfig
 from empiarfs.vfs import FileSystem
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ def build(config: Config, root: str = "") -> Parts:
     fetcher = Fetcher(
         client, store, counters, FetcherConfig(max_connections=config.max_connections)
     )
-    tree = Tree(client, catalog, counters)
+    # Shorter than a look-up, so that it can say why there is no size.
+    versions = VersionAskerConfig(batch_s=min(85.0, 0.95 * config.lookup_s))
+    tree = Tree(client, catalog, counters, TreeConfig(versions=versions))
     files = FileSystem(client, tree, fetcher, store, counters, root=root)
     return Parts(counters, place, directory, client, store, catalog, fetcher, files)
 

@@ -120,6 +120,7 @@ class _Daemon:
             self._parts.files,
             fuse.AdapterConfig(
                 wait_s=config.wait_s,
+                lookup_s=config.lookup_s,
                 uid=os.getuid() if config.uid is None else config.uid,
                 gid=os.getgid() if config.gid is None else config.gid,
                 umask=umask,

@@ -80,6 +80,21 @@ def test_an_idle_hour_is_no_silence() -> None:
 
 
 def test_cancelled_requests_leave_no_silence_behind() -> None:
-    state = FRESH.after_sent(0.0).after_unanswered().after_sent(500.0)
+    state = FRESH.after_sent(0.0).after_unanswered(5.0, waiting=False).after_sent(500.0)
 
     assert state.after_stall(512.0).state == "online"
+
+
+def test_a_look_up_that_gave_up_in_silence_counts_as_a_stall() -> None:
+    # Of a look-up of 90 s, whose listing is asked for with 12, 30 and 60 s.
+    state = FRESH.after_sent(0.0).after_stall(12.0).after_stall(42.0)
+    gave_up = state.after_unanswered(90.0, waiting=False)
+
+    assert (state.state, gave_up.state) == ("suspect", "offline")
+    assert FRESH.after_sent(0.0).after_unanswered(90.0, waiting=True).state == "suspect"
+
+
+def test_who_gives_up_beside_answers_says_nothing() -> None:
+    state = FRESH.after_sent(0.0).after_received(80.0, waiting=True)
+
+    assert state.after_unanswered(90.0, waiting=False).state == "online"
