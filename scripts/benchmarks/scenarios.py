@@ -25,10 +25,12 @@ from statistics import median
 
 from scripts.benchmarks import readers
 from scripts.benchmarks.archive import MANY, MOVIE, SMALL, Scale
+from scripts.benchmarks.cache_scenario import CACHE_SCENARIOS
 from scripts.benchmarks.far_scenarios import FAR_SCENARIOS
 from scripts.benchmarks.figures import Figure, Sample, Unit
 from scripts.benchmarks.goals import Below, FactorOfPeer, NoRequest, NoSlowerThanPeer
 from scripts.benchmarks.places import MemoryWatch, Mounted
+from scripts.benchmarks.rate_scenario import RATE_SCENARIOS
 from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.stage import Stage, WrongAnswerError
 
@@ -225,6 +227,8 @@ SCENARIOS = {
         Scenario("ls", "ls -l of a big directory", _listing_figures, _measure_listing),
         Scenario("memory", "resident memory", _memory_figures, _measure_memory),
         Scenario("latency", "a small ls beside a big one", _latency_figures, _measure_latency),
+        *CACHE_SCENARIOS,
+        *RATE_SCENARIOS,
         *FAR_SCENARIOS,
     )
 }
