@@ -5,7 +5,7 @@
     stalled (taken and not answered)      nothing: backing off doesn't help (EMPIAR's 3 %)
     busy (429, 503)                       Retry-After and a little more; else 1, 2, 4 … 30 s
     broken (reset, refused, other 5xx)    0.2, 0.4, 0.8 … 5 s, or Retry-After if given
-    bad (an answer that doesn't fit)      the same, but three attempts in all
+    bad (an answer that doesn't fit)      the same, but for a look-up three attempts in all
     offline, gone, changed, forbidden     never
 
 Waits that aren't the archive's own wish are spread over 0.5 to 1.5 of the figure, so that
@@ -60,14 +60,16 @@ class RetryPolicy:
         max_busy_s: Longest wait after a refusal, whatever the archive asks for.
         broken_s: First wait after a broken connection.
         max_broken_s: Longest wait after a broken connection.
-        bad_attempts: How many attempts in all an answer that doesn't fit is worth.
+        bad_attempts: How many attempts in all an answer that doesn't fit is worth; None for
+            as many as the caller's patience allows. A page that asks for a log-in, or says
+            that the archive is being mended, goes away again: a read waits for that.
     """
 
     busy_s: float = 1.0
     max_busy_s: float = 120.0
     broken_s: float = 0.2
     max_broken_s: float = 5.0
-    bad_attempts: int = 3
+    bad_attempts: int | None = 3
 
     def delay_s(
         self, attempt: int, kind: FailureKind, retry_after_s: float | None, random: float
@@ -87,7 +89,8 @@ class RetryPolicy:
             return None
         if kind is FailureKind.STALLED:
             return 0.0
-        if kind is FailureKind.BAD and attempt >= self.bad_attempts:
+        most = self.bad_attempts
+        if kind is FailureKind.BAD and most is not None and attempt >= most:
             return None
         doublings = min(attempt - 1, 16)
         if kind is FailureKind.BUSY:

@@ -79,6 +79,13 @@ def test_an_answer_that_does_not_fit_is_worth_three_attempts() -> None:
     assert delays == [pytest.approx(0.2), pytest.approx(0.4), None]
 
 
+def test_answers_that_do_not_fit_may_be_waited_out() -> None:
+    patient = RetryPolicy(bad_attempts=None)
+    delays = [patient.delay_s(n, FailureKind.BAD, None, 0.5) for n in (1, 2, 3, 1000)]
+
+    assert delays == pytest.approx([0.2, 0.4, 0.8, 5.0])
+
+
 def test_the_wish_is_taken_from_the_error() -> None:
     error = BusyError("s", url="u", retry_after_s=3.0)
 
