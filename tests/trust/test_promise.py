@@ -11,16 +11,21 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from tests.support import lasting_case
 from tests.support.campaign import is_whole, tally
-from tests.support.fault_case import Case, Outcome, cases_for, count_requests, run
+from tests.support.fault_case import cases_for, count_requests, run
+from tests.support.fault_kinds import KINDS
 from tests.support.waiting import wait_until
+
+T = TypeVar("T")
 
 pytestmark = [pytest.mark.slow, pytest.mark.expects_warnings]
 
@@ -63,7 +68,9 @@ def test_whichever_request_fails_what_is_read_is_right(tmp_path: Path) -> None:
         firsts = [case for case in cases if not case.number and case.times == 1]
         cases = firsts + cases[len(firsts) :: _ONE_IN]
 
-    outcomes = run_all(cases, tmp_path)
+    outcomes = side_by_side(
+        [partial(run, case, tmp_path / str(i)) for i, case in enumerate(cases)]
+    )
 
     problems = [line for outcome in outcomes for line in outcome.problems]
     assert not problems, "\n".join(problems[:100])
@@ -71,8 +78,22 @@ def test_whichever_request_fails_what_is_read_is_right(tmp_path: Path) -> None:
     assert sum(bool(outcome.met) for outcome in outcomes) > 0.9 * len(cases)
 
 
-def run_all(cases: list[Case], folder: Path) -> list[Outcome]:
-    """Run the cases side by side."""
+@pytest.mark.usefixtures("_nothing_leaks")
+def test_what_fails_for_good_is_an_error_when_the_wait_is_over(tmp_path: Path) -> None:
+    cases = [(kind, sort) for kind in KINDS for sort in kind.on]
+    if not is_whole():
+        # What decides is whether the wait ends, and where: one kind of each family will do.
+        cases = [(kind, sort) for kind in KINDS[::7] for sort in kind.on]
+
+    found = side_by_side(
+        [partial(lasting_case.run, *case, tmp_path / str(i)) for i, case in enumerate(cases)]
+    )
+
+    problems = [line for lines in found for line in lines]
+    assert not problems, "\n".join(problems[:100])
+
+
+def side_by_side(works: list[Callable[[], T]]) -> list[T]:
+    """Do all works, some at a time, and return their results."""
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        numbered = [partial(run, case, folder / str(i)) for i, case in enumerate(cases)]
-        return list(pool.map(lambda work: work(), numbered))
+        return list(pool.map(lambda work: work(), works))
