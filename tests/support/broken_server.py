@@ -35,6 +35,13 @@ from tests.support.broken_faults import DEFAULT_MODIFIED_S, Fault, Request
 __all__ = ["DEFAULT_MODIFIED_S", "BrokenServer", "Fault", "Request"]
 
 
+Chooser = Callable[[Request], "tuple[Fault, str] | None"]
+
+
+def _nothing(_: Request) -> tuple[Fault, str] | None:
+    return None
+
+
 @dataclass(slots=True)
 class _Planned:
     applies: Callable[[Request], bool]
@@ -89,6 +96,7 @@ class BrokenServer(Answers):
         self._faults: list[_Planned] = []
         self._met: Counter[str] = Counter()
         self._to_refuse = 0
+        self._choose: Chooser = _nothing
         self._connections: dict[int, socket.socket] = {}
         self._count = 0
         self._peak = 0
@@ -141,10 +149,19 @@ class BrokenServer(Answers):
         with self._lock:
             self._faults.append(_Planned(applies, fault, times, name or fault.kind))
 
+    def choose_faults(self, choose: Chooser) -> None:
+        """Ask `choose` at each request that no other fault meets what to do wrong.
+
+        It is called by one thread at a time, and returns the fault and its name, or None.
+        """
+        with self._lock:
+            self._choose = choose
+
     def forget_faults(self) -> None:
         """Do everything right from here on."""
         with self._lock:
             self._faults.clear()
+            self._choose = _nothing
             self._to_refuse = 0
 
     def refuse(self, times: int = 1) -> None:
@@ -273,7 +290,12 @@ class BrokenServer(Answers):
                     planned.left -= 1
                     self._met[planned.name] += 1
                     return planned.fault
-        return None
+            chosen = self._choose(request)
+            if chosen is None:
+                return None
+            fault, name = chosen
+            self._met[name] += 1
+            return fault
 
 
 def _is_over(connection: socket.socket) -> bool:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.support import lasting_case
+from tests.support import lasting_case, storm
 from tests.support.campaign import is_whole, tally
 from tests.support.fault_case import cases_for, count_requests, run
 from tests.support.fault_kinds import KINDS
@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.expects_warnings]
 _SIDE_BY_SIDE = 16
 _ONE_IN = 40
 _ENDED_S = 60.0
+_STORMS = 100
 
 
 @pytest.fixture
@@ -88,6 +89,16 @@ def test_what_fails_for_good_is_an_error_when_the_wait_is_over(tmp_path: Path) -
     found = side_by_side(
         [partial(lasting_case.run, *case, tmp_path / str(i)) for i, case in enumerate(cases)]
     )
+
+    problems = [line for lines in found for line in lines]
+    assert not problems, "\n".join(problems[:100])
+
+
+@pytest.mark.usefixtures("_nothing_leaks")
+def test_a_storm_of_failures_changes_no_byte(tmp_path: Path) -> None:
+    seeds = range(_STORMS if is_whole() else _STORMS // 25)
+
+    found = side_by_side([partial(storm.rage, seed, tmp_path / str(seed)) for seed in seeds])
 
     problems = [line for lines in found for line in lines]
     assert not problems, "\n".join(problems[:100])
