@@ -25,6 +25,7 @@ Threading: no state.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -146,7 +147,7 @@ def open_cache_directory(place: CachePlace, size: int | None) -> CacheDirectory:
     if size is not None:
         check_limit(size)
     try:
-        _make_parents(place.path)
+        make_private(place.path.parent)
         _make_own(place.path, is_final=True)
         layout = place.path / LAYOUT
         _make_own(layout)
@@ -203,11 +204,17 @@ def _home_cache(environ: Mapping[str, str]) -> Path | None:
     return None
 
 
-def _make_parents(path: Path) -> None:
-    """Make what is missing above the directory, for its owner only, as XDG has it."""
-    missing = [folder for folder in path.parents if not folder.exists()]
+def make_private(path: Path) -> None:
+    """Make a directory and what is missing above it, all for their owner only, as XDG has it.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)  # whatever the umask takes away
 
 
 def _make_own(path: Path, *, is_final: bool = False) -> None:

@@ -52,6 +52,9 @@ _SWITCH_INTERVAL_S = 0.0005
 # With 100,000 rows of listings alive, a full collection stopped all threads for 27 to 44 ms,
 # and found nothing: what is many here has no cycles. The young generations stay in use.
 _GC_THRESHOLDS = (20_000, 20, 1_000)
+# Whatever we write is for our user only: names of data sets under embargo may stand in it.
+# Set here as well as at each file, since SQLite makes files of its own.
+_UMASK = 0o077
 
 Announce = Callable[[MountSummary], None]
 
@@ -74,6 +77,7 @@ def run(
     Raises:
         EmpiarFSError: The mount could not be made.
     """
+    os.umask(_UMASK)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     log = Log(request.config.log_level, log_file, takes_stderr=in_background)

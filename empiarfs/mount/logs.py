@@ -22,7 +22,7 @@ from pathlib import Path
 
 import platformdirs
 
-from empiarfs.cache.directory import choose_directory
+from empiarfs.cache.directory import choose_directory, make_private
 from empiarfs.config import Config
 from empiarfs.errors import MountError
 
@@ -127,8 +127,7 @@ class Log:
             if file is None:
                 self._handler = _Stderr()
             else:
-                if not file.parent.exists():
-                    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(file.parent)
                 self._handler = _LogFile(file, takes_stderr=takes_stderr)
         except OSError as exc:
             raise MountError(f"cannot log to {file}: {exc.strerror}") from exc
@@ -166,7 +165,7 @@ def choose_log_file(config: Config, mount_point: str) -> Path:
         return config.log_file
     wanted = default_log_file(mount_point)
     try:
-        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(wanted.parent)
     except OSError:
         pass
     else:
