@@ -52,10 +52,11 @@ logger = logging.getLogger(__name__)
 _UNKNOWN_INODE = 0xFFFFFFFF
 # How long an `open` waits for the kernel to drop the old version's pages.
 _INVALIDATION_S = 5.0
-# A reader of the kernel's own read-ahead occupies a slot: 64 of those that wait for a dead
-# archive blocked every other read, 512 don't (103 threads, 20 MB).
+# Nearly every read comes as a read-ahead of the kernel, of which it sends so many at once: 64
+# that waited for a dead archive blocked every other read, 512 don't (103 threads, 20 MB).
 _MAX_BACKGROUND = 512
-_CONGESTION_THRESHOLD = 384
+# With a limit of threads, some must be left for `ls`: 300 readers that waited took all 256.
+_THREADS_FOR_OTHERS = 64
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT
 
 
@@ -159,8 +160,11 @@ class FuseAdapter(mfusepy.Operations):
     def _tune(connection: Any) -> None:
         if connection is None:
             return
-        connection.max_background = _MAX_BACKGROUND
-        connection.congestion_threshold = _CONGESTION_THRESHOLD
+        most = _MAX_BACKGROUND
+        if library.knows_max_threads():
+            most = min(most, library.MAX_THREADS - _THREADS_FOR_OTHERS)
+        connection.max_background = most
+        connection.congestion_threshold = most * 3 // 4
         if library.VERSION >= (3, 0):
             # It would fetch attributes that nobody asked for: 15 % slower.
             connection.want &= ~(

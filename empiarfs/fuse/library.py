@@ -73,6 +73,9 @@ _quick.fuse_interrupted.restype = ctypes.c_int
 _quick.fuse_interrupted.argtypes = ()
 _waiting = ctypes.CDLL(_path)
 
+# Threads wait for the archive, each for one request; libfuse's own limit is 10.
+MAX_THREADS = 320
+
 # fuse_conn_info.want, from libfuse's fuse_common.h.
 CAPABILITY_READDIRPLUS = 1 << 13
 CAPABILITY_READDIRPLUS_AUTO = 1 << 14
@@ -130,6 +133,7 @@ def invalidate_path(session: int, path: bytes) -> int:
 __all__ = [
     "CAPABILITY_READDIRPLUS",
     "CAPABILITY_READDIRPLUS_AUTO",
+    "MAX_THREADS",
     "VERSION",
     "caller_pid",
     "can_invalidate",

@@ -17,9 +17,7 @@ from empiarfs.fuse.adapter import FuseAdapter, FuseSession
 # libfuse 3 can be told what has changed, libfuse 2 can't and so asks again.
 _TIMEOUT_S = {3: 3600, 2: 1}
 _NEGATIVE_TIMEOUT_S = 30
-# Threads wait for the archive, each for one request; libfuse's own limit is 10.
-_MAX_THREADS = 256
-# Threads come back to life quickly, but 256 idle ones would be 256 stacks for one burst.
+# Threads come back to life quickly, but 320 idle ones would be 320 stacks for one burst.
 # Left unset, libfuse 3.14 complains about its own default on stderr.
 _MAX_IDLE_THREADS = 64
 
@@ -77,7 +75,7 @@ def session_keywords(options: SessionOptions) -> dict[str, Any]:
     }
     keywords |= {name: _escaped(value) or True for name, value in options.further.items()}
     if library.knows_max_threads():
-        keywords["max_threads"] = _MAX_THREADS
+        keywords["max_threads"] = library.MAX_THREADS
     if library.needs_intr():
         keywords["intr"] = True
     if major == 3:
