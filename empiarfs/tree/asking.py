@@ -207,6 +207,8 @@ class Tree:
             # Either gone, or a file: the archive answers 404 to a file's name with a slash.
             with self._lock:
                 self._directories.pop(path, None)
+            if old is not None:
+                self._tell_gone(path, (item.name for item in old.items))
             raise
         self._note_refused(path, listing.refused_count, listing.refused)
         fetched_s = self._now()
@@ -225,7 +227,14 @@ class Tree:
         self._keep(directory)
         for name in changed:
             self._tell_changed(paths.join(path, name))
+        gone = (row.item.name for row in merged.missing)
+        self._tell_gone(path, (name for name in gone if name not in directory.rows))
         return directory
+
+    def _tell_gone(self, path: str, names: Iterable[str]) -> None:
+        """Tell that names of a directory are no more: the kernel would show them for an hour."""
+        for name in names:
+            self._tell_changed(paths.join(path, name))
 
     def _note_refused(self, path: str, count: int, names: tuple[str, ...] | None = None) -> None:
         """Remember and log what of a listing can't be served; never more than a few names."""

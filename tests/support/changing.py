@@ -104,10 +104,22 @@ class ChangingServer(_BrokenServer):
         self._losing: dict[str, bytes] = {}
         self._changes = 0
         for path, size in files.items():
-            if size is None:
-                self.timelines[path] = Timeline()
-            else:
-                self.replace(path, size)
+            self.begin(path, size, path in self.hidden)
+
+    def begin(self, path: str, size: int | None, is_hidden: bool) -> None:
+        """Add a path: its size, or None for what will be there later."""
+        if is_hidden:
+            self.hidden |= {path}
+        if size is None:
+            self.timelines[path] = Timeline()
+        else:
+            self.replace(path, size)
+
+    def forget_faults(self) -> None:
+        """Do everything right from here on."""
+        super().forget_faults()
+        self._planned = self.met.total()
+        self._losing.clear()
 
     def replace(self, path: str, size: int) -> Version:
         """Put a new version in place; it differs from all others in its bytes and time."""
@@ -148,15 +160,6 @@ class ChangingServer(_BrokenServer):
         self._planned += times
         self.fault(met, fault, times=times)
 
-    def names_of(self, directory: str) -> set[str]:
-        """Return the names that a listing of the directory shows now."""
-        prefix = directory + "/" if directory else ""
-        return {
-            path[len(prefix) :].partition("/")[0]
-            for path in self._names()
-            if path.startswith(prefix)
-        }
-
     def lose_row(self, path: str) -> None:
         """Leave a file out of the next listing of its directory, as one of several back ends."""
         directory, _, name = path.rpartition("/")
@@ -170,9 +173,6 @@ class ChangingServer(_BrokenServer):
             return page
         self.met["lost row"] += 1
         return b"\n".join(row for row in page.split(b"\n") if lost not in row)
-
-    def _names(self) -> list[str]:
-        return [path for path in list(self.files) if path not in self.hidden]
 
 
 @functools.lru_cache(256)
