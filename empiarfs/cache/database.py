@@ -41,7 +41,7 @@ from empiarfs.cache.database_errors import DamagedDatabaseError, translated
 from empiarfs.cache.eviction import Candidate, Pool
 from empiarfs.cache.generations import Generation
 from empiarfs.core.block_format import ReadableBuffer
-from empiarfs.errors import CorruptBlockError
+from empiarfs.errors import CacheError, CorruptBlockError
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class BlockDatabase(diskcache.Cache):
     Raises:
         DamagedDatabaseError: It isn't usable for anybody.
         BusyError: Another process holds its lock.
+        CacheError: It is a newer release's.
     """
 
     def __init__(self, generation: Generation, limit: int) -> None:
@@ -314,6 +315,9 @@ def _prepare(generation: Generation) -> None:
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {_LAYOUT}")
         ((layout,),) = connection.execute("PRAGMA user_version").fetchall()
+        if layout > _LAYOUT:
+            # Not to be replaced: two releases would take the cache from each other for ever.
+            raise CacheError("the cache was made by a newer release of empiarfs")
         if layout != _LAYOUT:
             raise DamagedDatabaseError(f"its layout is {layout}, not {_LAYOUT}")
         connection.execute("COMMIT")

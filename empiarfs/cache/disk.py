@@ -30,6 +30,7 @@ sweeper's) are taken, when it leaves a damaged generation.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,9 @@ _SLOT_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
 _USAGE_S = 1.0
 _READERS = 2
+# What a file says that is no use any more, unlike the shortage of descriptors or memory.
+_SPOILT = (errno.EACCES, errno.EPERM, errno.ENXIO, errno.EIO, errno.EUCLEAN)
+_DISK_FAILS = (errno.EIO, errno.EUCLEAN)
 # One: with two, writes of 1 MiB were no faster and waited for each other's database lock.
 _WRITERS = 1
 
@@ -276,6 +280,14 @@ class DiskBlockStore:
             except CorruptBlockError as exc:
                 self._count_corrupt(path, exc)
                 database.forget(key.short, filename)
+                return None
+            except OSError as exc:
+                if exc.errno not in _SPOILT:
+                    raise
+                self._count_corrupt(path, exc)
+                database.forget(key.short, filename)
+                if exc.errno in _DISK_FAILS:
+                    raise
                 return None
             return block
         return None

@@ -14,12 +14,12 @@ Threading: functions of a connection, for the thread that owns it.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from empiarfs.cache.database_errors import DamagedDatabaseError
+from empiarfs.cache.small_files import read_small, write_small
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SUMS = """
@@ -58,16 +58,14 @@ def check_after_restart(sql: Callable[[str], sqlite3.Cursor], folder: Path) -> N
     """
     place, boot = folder / "boot", _boot_id()
     try:
-        if place.read_bytes()[:64] == boot:
+        if read_small(place, 64) == boot:
             return
     except FileNotFoundError:
         pass
     found = sql("PRAGMA quick_check(1)").fetchall()
     if found != [("ok",)]:
         raise DamagedDatabaseError(f"after a restart of the machine: {found[0][0]:.100}")
-    fresh = folder / f"boot.{os.getpid()}"
-    fresh.write_bytes(boot)
-    fresh.replace(place)
+    write_small(place, boot)
 
 
 def _boot_id() -> bytes:

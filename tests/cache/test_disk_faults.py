@@ -5,10 +5,12 @@ Whatever happens, no call raises or hangs, no wrong byte comes out, and the stor
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
 import shutil
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ from empiarfs.errors import CorruptBlockError
 from empiarfs.stats import Counters
 from tests.cache.blocks import MIB, block_files, bytes_on_disk, key_of, make_file, pieces_at
 from tests.cache.test_disk import Clock
+from tests.support.disks import BLOCKS, faulty_disk
+from tests.support.waiting import wait_until
 
 LIMIT = 64 * MIB
 FILE = make_file(size=400 * MIB)
@@ -580,3 +584,82 @@ def test_a_directory_that_cannot_be_made_costs_the_cache_only(
     assert store.usage().unwell is not None
     assert counters["blocks_dropped"] == 1
     store.close()
+
+
+# Other releases
+
+
+def test_the_cache_of_a_newer_release_is_left_alone(
+    reopen: Reopen, folder: Path, expects_warnings: list[logging.LogRecord]
+) -> None:
+    store = reopen()
+    for index in range(3):
+        put(store, index)
+    store.close()
+    with sqlite3.connect(database_of(folder)) as database:
+        database.execute("PRAGMA user_version = 1000")
+    database.close()
+    before = {path: path.read_bytes() for path in block_files(folder)}
+    store = reopen()
+    put(store, 7)
+
+    assert places_of(store, 0) == 0
+    assert "newer release" in str(store.usage().unwell)
+    assert (folder / "current").read_text() == "gen-1\n"
+    assert {path: path.read_bytes() for path in block_files(folder)} == before
+    assert len(expects_warnings) <= 2
+
+
+def test_the_cache_of_an_older_release_makes_way(reopen: Reopen, folder: Path) -> None:
+    put(reopen(), 0)
+    reopen().close()
+    with sqlite3.connect(database_of(folder)) as database:
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+    assert works(reopen())
+    assert (folder / "current").read_text() == "gen-2\n"
+
+
+@pytest.mark.parametrize("kind", ["socket", "directory", "pipe"])
+def test_what_is_no_file_in_the_place_of_a_block_costs_that_block_only(
+    reopen: Reopen, folder: Path, counters: Counters, kind: str
+) -> None:
+    store = reopen()
+    put(store, 0)
+    (path,) = block_files(folder)
+    put(store, 1)
+    path.unlink()
+    if kind == "socket":
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(f"/proc/self/fd/{os.open(path.parent, os.O_RDONLY)}/{path.name}")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    store = reopen()
+
+    assert places_of(store, 0) == 0
+    assert places_of(store, 1) == 0xFFFF
+    assert store.usage().unwell is None
+    assert counters["blocks_corrupt"] == 1
+    assert works(store, 0)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_a_block_that_can_not_be_opened_is_fetched_again(
+    tmp_path: Path, counters: Counters, clock: Clock, number: int
+) -> None:
+    with faulty_disk(tmp_path) as disk:
+        store = DiskBlockStore(disk.path / "blocks", LIMIT, counters, clock=clock)
+        wait_until(lambda: works(store, 0), 60)
+        store._tier.clear()
+        disk.fail({"open": number}, BLOCKS)
+        wait_until(lambda: places_of(store, 0) == 0 and counters["blocks_corrupt"], 60)
+        assert (os.strerror(number) in str(store.usage().unwell)) == (number == errno.EIO)
+        disk.work()
+        clock.now += 11.0
+
+        wait_until(lambda: works(store, 0), 60)
+        assert counters["blocks_corrupt"] == 1
+        store.close()
