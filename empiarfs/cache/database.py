@@ -142,8 +142,11 @@ class BlockDatabase(diskcache.Cache):
         with translated():
             try:
                 self._set_up(eviction.wal_pages(limit))
-            except BaseException:
+            except BaseException as exc:
                 self.close_thread()
+                if isinstance(exc, (TypeError, ValueError, AttributeError, LookupError)):
+                    # diskcache takes its table of settings at its word.
+                    raise DamagedDatabaseError(f"settings that aren't ours: {exc}") from exc
                 raise
 
     def _set_up(self, journal_pages: int) -> None:
