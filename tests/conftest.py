@@ -1,7 +1,7 @@
 """What every test runs under: no unexpected warning, nothing left behind, nothing random.
 
-* A test during which a logger of empiarfs warns fails, unless it says that it expects so:
-  by the marker `expects_warnings`, or by the fixture of that name, which holds the records.
+* A test during which a logger of empiarfs warns fails, unless it says that it expects so
+  (tests/support/log_guard.py), and one whose threads end by an exception, by pytest itself.
 * A run that leaves threads, sockets, child processes or mounts of its own behind fails.
 * Tests that need /dev/fuse or Apache are skipped where there is none, with the reason.
 * Examples of hypothesis are the same at each run where `CI` is set.
@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 from tests.support import apache, mounts, users
+from tests.support.log_guard import ExpectLog, LogGuard
 
 # Two machines' worth of load on one makes any deadline of an example wrong.
 hypothesis.settings.register_profile("default", deadline=None)
@@ -30,38 +31,13 @@ _REPORT = pytest.StashKey[list[str]]()
 _TRUST = Path(__file__).parent / "trust"
 
 
-class _Warnings(logging.Handler):
-    """Collects what the loggers of empiarfs warn of; safe to use from several threads."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._records: list[logging.LogRecord] = []  # guarded by the handler's own lock
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record."""
-        self._records.append(record)
-
-    def current(self) -> list[logging.LogRecord]:
-        """Return the list that grows as warnings come, until `take`."""
-        return self._records
-
-    def take(self) -> list[logging.LogRecord]:
-        """Return what came since the last time, and begin anew."""
-        self.acquire()
-        try:
-            taken, self._records = self._records, []
-        finally:
-            self.release()
-        return taken
-
-
-_warnings = _Warnings()
+_guard = LogGuard()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name our marker, and listen to the loggers."""
     config.addinivalue_line("markers", "expects_warnings: empiarfs may log warnings in this test")
-    logging.getLogger("empiarfs").addHandler(_warnings)
+    logging.getLogger("empiarfs").addHandler(_guard)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -83,17 +59,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def expects_warnings() -> list[logging.LogRecord]:
     """Allow warnings in this test, and return the list to which they are added."""
-    return _warnings.current()
+    return _guard.current()
+
+
+@pytest.fixture
+def expect_log() -> ExpectLog:
+    """Return a function that says what this test expects to be logged."""
+    return _guard.expect
 
 
 @pytest.fixture(autouse=True)
-def _no_unexpected_warning(request: pytest.FixtureRequest) -> Iterator[None]:
+def _nothing_unexpected_in_the_log(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    records = _warnings.take()
-    marked = request.node.get_closest_marker("expects_warnings")
-    if records and not marked and "expects_warnings" not in request.fixturenames:
-        lines = [f"{record.levelname} {record.name}: {record.getMessage()}" for record in records]
-        pytest.fail("unexpected in the log:\n" + "\n".join(lines), pytrace=False)
+    marked = request.node.get_closest_marker("expects_warnings") is not None
+    wrong = _guard.take(warnings_allowed=marked or "expects_warnings" in request.fixturenames)
+    if wrong:
+        pytest.fail("in the log:\n" + "\n".join(wrong), pytrace=False)
 
 
 @pytest.hookimpl(trylast=True)

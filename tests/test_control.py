@@ -28,6 +28,7 @@ from empiarfs.control import (
 from empiarfs.control.runtime import directories_of
 from empiarfs.control.wire import connected_socket, read_line
 from empiarfs.errors import MountError
+from tests.support.log_guard import ExpectLog
 from tests.support.users import NOBODY, require_root, run_as
 
 RECORD = MountRecord("/mnt/\udcff", "http://host/", 42, 1000.5, "/cache", "/log", "0.1")
@@ -192,10 +193,10 @@ def test_an_unknown_question_is_refused(registration: Registration, server: Cont
         ask(listed(registration), "nonsense")
 
 
-@pytest.mark.expects_warnings
 def test_a_handler_that_fails_ends_its_connection_only(
-    registration: Registration, server: ControlServer
+    registration: Registration, server: ControlServer, expect_log: ExpectLog
 ) -> None:
+    expect_log("ERROR .*the control socket failed")
     with pytest.raises(MountError, match="does not answer"):
         ask(listed(registration), "fail")
 

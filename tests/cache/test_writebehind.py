@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,6 +19,7 @@ from empiarfs.core.blocks import PIECE_SIZE
 from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.stats import Counters
 from tests.cache.blocks import MIB, key_of, make_file, piece_bytes
+from tests.support.log_guard import ExpectLog
 
 FILE = make_file(size=20 * MIB)
 WAIT_S = 10.0
@@ -204,19 +204,17 @@ def test_a_piece_added_twice_counts_once(store: GatedStore) -> None:
     assert store.calls == [(0, (5,))]
 
 
-def test_a_piece_of_the_wrong_size_is_refused(
-    store: GatedStore, expects_warnings: list[logging.LogRecord]
-) -> None:
+def test_a_piece_of_the_wrong_size_is_refused(store: GatedStore, expect_log: ExpectLog) -> None:
+    expect_log(r"ERROR .*\[5\] bytes for pieces range\(0, 1\)")
     writer = behind(store)
     writer.add(FILE, range(1), [b"short"])
 
     assert writer.get(FILE, 0) is None
-    assert len(expects_warnings) == 1
     writer.close()
 
 
-@pytest.mark.expects_warnings
-def test_a_store_that_raises_does_not_stop_it(store: GatedStore) -> None:
+def test_a_store_that_raises_does_not_stop_it(store: GatedStore, expect_log: ExpectLog) -> None:
+    expect_log("ERROR .*storing 1 blocks .*no store should")
     writer = behind(store)
     store.error = RuntimeError("no store should")
     add(writer, *range(16))

@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.support import log_guard
 from tests.support.users import Python, User, identity, own_python, plain_python, run_as
 
 FILE_SYSTEM_TYPE = "fuse.empiarfs"
@@ -31,7 +32,6 @@ FILE_SYSTEM_TYPE = "fuse.empiarfs"
 _COMMAND_DEADLINE_S = 60.0
 _END_DEADLINE_S = 15.0
 _POLL_S = 0.01
-_COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^Traceback ", re.MULTILINE)
 
 # The mounts of this run of the tests, for the check at its end.
 _made: list[Path] = []
@@ -45,8 +45,8 @@ class Mount:
         archive_url: What is mounted.
         cache_dir: The cache directory given to it.
         user: As whom it was mounted; None for the user who runs the tests.
-        warnings_expected: Whether its log may hold warnings; a test that breaks something
-            on purpose sets it.
+        warnings_expected: Whether its log may hold warnings, but no errors and tracebacks; a
+            test that breaks something on purpose sets it, or better calls `expect_log`.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Mount:
         self.cache_dir = cache_dir
         self.user = user
         self.warnings_expected = False
+        self._expected: list[re.Pattern[str]] = []
         self.output = ""
         self._home = home
         self._options = tuple(options)
@@ -73,8 +74,9 @@ class Mount:
     @property
     def log(self) -> str:
         """Everything that the mount has logged so far, remounts included."""
-        log = self._home / "log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        # The older files first: a long log is moved aside.
+        logs = [self._home / f"log{number}" for number in (".3", ".2", ".1", "")]
+        return "".join(log.read_text(errors="replace") for log in logs if log.exists())
 
     @property
     def is_mounted(self) -> bool:
@@ -93,7 +95,7 @@ class Mount:
         self, *arguments: str | Path, timeout_s: float = _COMMAND_DEADLINE_S
     ) -> subprocess.CompletedProcess[str]:
         """Run `empiarfs` with these arguments, in the environment of this mount."""
-        return subprocess.run(
+        done = subprocess.run(
             [self._python.executable, "-m", "empiarfs", *map(str, arguments)],
             env=self._environment,
             cwd=self._home,
@@ -105,6 +107,9 @@ class Mount:
             check=False,
             **identity(self.user),
         )
+        if log_guard.TRACEBACK in done.stderr:
+            raise AssertionError(f"empiarfs {' '.join(map(str, arguments))}:\n{done.stderr}")
+        return done
 
     def run(
         self,
@@ -165,9 +170,22 @@ class Mount:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def expect_log(self, pattern: str) -> None:
+        """Allow lines of the log that match, whatever their level."""
+        self._expected.append(re.compile(pattern))
+
     def complaints(self) -> list[str]:
         """Return the lines of the log that are warnings or worse."""
-        return [line for line in self.log.split("\n") if _COMPLAINT.search(line)]
+        return log_guard.complaints(self.log.split("\n"))
+
+    def unexpected(self) -> list[str]:
+        """Return those of the complaints that nobody expects."""
+        lines = [
+            line
+            for line in self.complaints()
+            if not any(pattern.search(line) for pattern in self._expected)
+        ]
+        return log_guard.errors(lines) if self.warnings_expected else lines
 
     def end(self) -> None:
         """Unmount by force if need be, and kill what is left."""
@@ -226,9 +244,9 @@ def mounted(
         yield mount
         if mount.is_mounted:
             mount.umount()
-        complaints = mount.complaints()
-        if complaints and not mount.warnings_expected:
-            raise AssertionError("the mount logged:\n" + "\n".join(complaints[:50]))
+        unexpected = mount.unexpected()
+        if unexpected:
+            raise AssertionError("the mount logged:\n" + "\n".join(unexpected[:50]))
     finally:
         try:
             mount.end()
