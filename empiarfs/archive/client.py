@@ -356,7 +356,9 @@ class ArchiveClient:
         if url.endswith("/") and answer.status == 200:
             return Head(None, is_directory=True)
         head = head_from(answer.status, answer.headers, url=url, now_s=time.time())
-        if head is not None:
+        # Without a version it may be any page, such as a proxy's or one about an error: those
+        # don't answer with a part of the file.
+        if head is not None and (head.version is None or head.version.validator):
             return head
         headers = {**_IDENTITY, "Range": "bytes=0-0"}
         answer = self._ask_headers("GET", url, headers, patience, urgent)
