@@ -32,6 +32,10 @@ and no other module deals in errno.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+AnyError = TypeVar("AnyError", bound=BaseException)
+
 
 class EmpiarFSError(Exception):
     """Base class of all errors raised on purpose by empiarfs."""
@@ -158,3 +162,22 @@ class GaveUpError(EmpiarFSError):
 
 class InterruptedCallError(EmpiarFSError):
     """The caller was told to stop waiting, by a signal or because the mount ends."""
+
+
+def without_frames(error: AnyError) -> AnyError:
+    """Return the error, having let go of the frames that it and its causes came through.
+
+    Those hold what their functions worked with: megabytes of a request that broke off, and
+    as a rule the error itself, a circle that only a full collection of garbage undoes. So
+    an error that is kept, or handed to another thread, is kept without.
+    """
+    todo: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while todo:
+        each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        todo += (each.__cause__, each.__context__)
+    return error

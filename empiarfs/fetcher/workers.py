@@ -24,6 +24,7 @@ from empiarfs.errors import (
     EmpiarFSError,
     InterruptedCallError,
     OfflineError,
+    without_frames,
 )
 from empiarfs.fetcher.flights import Flights
 from empiarfs.fetcher.hedges import Hedges
@@ -209,7 +210,8 @@ class Workers:
                 became_urgent=lambda: span.urgent,
             )
         except EmpiarFSError as exc:
-            failure = exc
+            # Its frames hold the pieces received so far, and would hold the span by this one.
+            failure = without_frames(exc)
         if attempt.last is not None:
             # Only now is the connection idle, for what the reader asks for next.
             self._hand_out(span, *attempt.last)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
-from empiarfs.errors import EmpiarFSError, ReadOnlyError
+from empiarfs.errors import EmpiarFSError, ReadOnlyError, without_frames
 from empiarfs.fuse.errnos import ORDINARY
 from empiarfs.fuse.library import mfusepy
 
@@ -57,6 +57,7 @@ def answers(operation: _Operation) -> _Operation:
             logger.critical("%s %r met %r", operation.__name__, path, exc, exc_info=True)
         if number not in ORDINARY:
             self.note_refused(operation.__name__, _name(self, path, args), args, number, cause)
+        without_frames(cause)
         raise mfusepy.FuseOSError(number)
 
     return cast(_Operation, answer)

@@ -26,6 +26,7 @@ from empiarfs.errors import (
     ForbiddenError,
     GaveUpError,
     NotFoundError,
+    without_frames,
 )
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
@@ -202,5 +203,5 @@ class VersionAsker:
                 # A neighbour's failure is forgotten unless it is final or somebody waits
                 # for it: whoever wants it later has the right to a try.
                 if row in directory.wanted or isinstance(failure, (NotFoundError, ForbiddenError)):
-                    directory.failures[row] = (failure, until_s)
+                    directory.failures[row] = (without_frames(failure), until_s)
             directory.condition.notify_all()

@@ -1,0 +1,94 @@
+"""Errors that are kept hold nothing but themselves."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from empiarfs.cache.store import MemoryBlockStore
+from empiarfs.core.ranges import ByteRange
+from empiarfs.core.retry import RetryPolicy
+from empiarfs.errors import (
+    EmpiarFSError,
+    UnavailableError,
+    without_frames,
+)
+from empiarfs.fetcher import Fetcher
+from empiarfs.fetcher.spans import Span
+from empiarfs.patience import Patience
+from empiarfs.stats import Counters
+from tests.support.fake_archive import FakeArchive
+from tests.support.waiting import wait_until
+
+
+class Buffer:
+    """Stands for what a function works with."""
+
+
+@pytest.fixture
+def _no_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def failed() -> tuple[EmpiarFSError, weakref.ref[Buffer]]:
+    buffer = Buffer()
+    kept: EmpiarFSError
+    try:
+        try:
+            raise OSError("reset")
+        except OSError as exc:
+            raise UnavailableError("the connection was lost", url="u") from exc
+    except UnavailableError as exc:
+        kept = exc
+    return kept, weakref.ref(buffer)
+
+
+@pytest.mark.usefixtures("_no_collection")
+def test_a_kept_error_holds_what_its_functions_worked_with() -> None:
+    kept, buffer = failed()
+
+    assert buffer() is not None
+    assert kept.__traceback__ is not None
+
+
+@pytest.mark.usefixtures("_no_collection")
+def test_without_frames_it_holds_nothing() -> None:
+    kept, buffer = failed()
+
+    assert without_frames(kept) is kept
+    assert buffer() is None
+    assert isinstance(kept.__cause__, OSError)
+    assert kept.__cause__.__traceback__ is None
+
+
+def test_a_circle_of_causes_is_no_trouble() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__context__, other.__context__ = other, one
+
+    assert without_frames(one) is one
+
+
+@pytest.mark.usefixtures("_no_collection")
+def test_a_request_that_failed_leaves_nothing_for_the_collector() -> None:
+    archive = FakeArchive({"a.mrc": bytes(200_000)})
+    archive.failures = [UnavailableError("reset", url="u") for _ in range(3)]
+    policy = RetryPolicy(broken_s=0.001)
+    fetcher = Fetcher(archive.as_client(), MemoryBlockStore(2**20), Counters(), retry=policy)
+    try:
+        data, _ = fetcher.read(archive.remote("a.mrc"), ByteRange(0, 200_000), Patience(20))
+        assert data == bytes(200_000)
+        fetcher.flush()
+        assert len(archive.ranges) == 4
+        wait_until(lambda: not _spans())
+    finally:
+        fetcher.close()
+
+
+def _spans() -> list[Span]:
+    return [each for each in gc.get_objects() if isinstance(each, Span)]
