@@ -449,11 +449,13 @@ class FileSystem:
                 "limit": cache.limit,
                 "blocks": cache.blocks,
                 "unwell": cache.unwell,
+                "disk_free": cache.disk_free,
+                "min_free": cache.min_free,
             },
             "fetcher": self._fetcher.usage(),
             "foresight": self._foresight.usage(),
-            "counters": dict(self._counters.statistics().counters),
             "refused_names": self._tree.refused_names(),
+            "counters": dict(self._counters.statistics().counters),
         }
 
 

@@ -5,12 +5,14 @@ With `--json` each mount is an object with at least these keys:
     mount_point, archive_url, pid, since_s (seconds since 1970), version, log_file
     state          "mounted", "does not answer", or "dead" for one without a process
     cache          directory, and of one that answers used, limit (bytes), blocks, unwell
-                   (what is wrong with the disk, or null), place_reason, limit_reason
+                   (what is wrong with the disk, or null), disk_free and min_free (bytes
+                   that are free, and to stay free), place_reason, limit_reason
 
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
 "offline"), `connections` (to the archive, now), `limit_rate` (bytes a second, or null),
-`open_files`, `counters`. With a mount point it is that object, without one
-`{"mounts": [...]}`. Keys may be added, and don't change.
+`open_files`, `catalog` (`unwell`, and `rebuilt`: what was set aside, and why), `counters`.
+With a mount point it is that object, without one `{"mounts": [...]}`. Keys may be added, and
+don't change.
 
 `--errors` is another question; `empiarfs.cli.refusals` answers it.
 """
@@ -180,9 +182,10 @@ def _print_details(status: Status) -> None:
         ("open files", status.get("open_files")),
         ("log", status["log_file"]),
     ]
-    unwell = status["cache"].get("unwell")
-    if unwell:
-        lines.append(("cache disk", unwell))
+    if status["cache"].get("unwell"):
+        lines.append(("cache disk", status["cache"]["unwell"]))
+    catalog = status.get("catalog", {})
+    lines += [(f"catalog {name}", catalog[name]) for name in catalog if catalog[name]]
     lines += [(name, count) for name, count in status.get("counters", {}).items() if count]
     for name, value in lines:
         click.echo(f"{name.replace('_', ' ') + ':':<24}{_text(value)}")

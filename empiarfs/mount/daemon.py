@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from empiarfs import __version__
+from empiarfs.archive.route import route_problem
 from empiarfs.control import ControlServer, MountRecord, Registration, own_directory
 from empiarfs.errors import EmpiarFSError, MountError
 from empiarfs.ledger import Ledger
@@ -253,8 +254,22 @@ class _Daemon:
             version=__version__,
         )
 
+    def _notes(self) -> tuple[str, ...]:
+        """Return what the user should know beyond what was made."""
+        notes = []
+        if self._parts.catalog.rebuilt:
+            notes.append(self._parts.catalog.rebuilt)
+        problem = route_problem(self._parts.client.base_url)
+        if problem is not None:
+            # It may come later, as at the start of a machine: no reason not to mount.
+            logger.warning("the archive can't be reached now: %s", problem)
+            notes.append(
+                f"the archive can't be reached now ({problem}); what is cached is served, "
+                "the rest as soon as it can be reached"
+            )
+        return tuple(notes)
+
     def _summary(self) -> MountSummary:
-        rebuilt = self._parts.catalog.rebuilt
         record = self._record()
         return MountSummary(
             mount_point=record.mount_point,
@@ -263,7 +278,7 @@ class _Daemon:
             cache_limit=self._parts.directory.limit_reason,
             log=record.log_file or "stderr",
             pid=record.pid,
-            notes=(rebuilt,) if rebuilt else (),
+            notes=self._notes(),
         )
 
     def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
@@ -284,6 +299,10 @@ class _Daemon:
                 "directory": record.cache_dir,
                 "place_reason": self._parts.place.reason,
                 "limit_reason": self._parts.directory.limit_reason,
+            },
+            "catalog": {
+                "unwell": self._parts.catalog.unwell,
+                "rebuilt": self._parts.catalog.rebuilt,
             },
         }
 
