@@ -141,9 +141,12 @@ def version_from(headers: Headers, size: int) -> FileVersion:
 def retry_after_s(headers: Headers, now_s: float) -> float | None:
     """Return how many seconds the archive asks us to wait, or None if it doesn't say.
 
+    A date is counted from the archive's own, where it tells that: a clock that is ahead here
+    would make every wait zero, and one that is behind make it hours.
+
     Args:
         headers: Of the answer.
-        now_s: Wall-clock time in seconds since 1970, for the form that is a date.
+        now_s: Wall-clock time in seconds since 1970, for a date without one to count from.
 
     >>> retry_after_s({"Retry-After": "7"}, now_s=0), retry_after_s({"Retry-After": "soon"}, 0)
     (7.0, None)
@@ -152,7 +155,10 @@ def retry_after_s(headers: Headers, now_s: float) -> float | None:
     if _DIGITS.fullmatch(text):
         return float(text)
     date_s = http_date_s(text)
-    return None if date_s is None else max(0.0, date_s - now_s)
+    if date_s is None:
+        return None
+    sent_s = http_date_s(headers.get("Date"))
+    return max(0.0, date_s - (now_s if sent_s is None else sent_s))
 
 
 def error_for_status(status: int, headers: Headers, *, url: str, now_s: float) -> ArchiveError:

@@ -3,7 +3,8 @@
     failure                               asked again after
     ------------------------------------  ------------------------------------------------
     stalled (taken and not answered)      nothing: backing off doesn't help (EMPIAR's 3 %)
-    busy (429, 503)                       Retry-After and a little more; else 1, 2, 4 … 30 s
+    busy (429, 503)                       Retry-After and a little more, but no sooner than a
+                                          broken one; else 1, 2, 4 … 30 s
     broken (reset, refused, other 5xx)    0.2, 0.4, 0.8 … 5 s, or Retry-After if given
     bad (an answer that doesn't fit)      the same, but for a look-up three attempts in all
     offline, gone, changed, forbidden     never
@@ -96,9 +97,14 @@ class RetryPolicy:
         if kind is FailureKind.BUSY:
             if retry_after_s is None:
                 return min(self.busy_s * 2.0**doublings, 30.0) * (0.5 + random)
-            return min(retry_after_s, self.max_busy_s) * (1 + 0.25 * random)
-        wait_s = min(self.broken_s * 2.0**doublings, self.max_broken_s) * (0.5 + random)
+            wished_s = min(retry_after_s, self.max_busy_s) * (1 + 0.25 * random)
+            # A time that is over, or 0, again and again, is no leave to ask without a pause.
+            return max(wished_s, self._broken_s(doublings, random))
+        wait_s = self._broken_s(doublings, random)
         return max(wait_s, min(retry_after_s or 0.0, self.max_busy_s))
+
+    def _broken_s(self, doublings: int, random: float) -> float:
+        return min(self.broken_s * 2.0**doublings, self.max_broken_s) * (0.5 + random)
 
     def delay_after_s(self, attempt: int, error: BaseException, random: float) -> float | None:
         """Return `delay_s` for the failure `error`."""

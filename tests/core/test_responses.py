@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+
 import pytest
 from requests.structures import CaseInsensitiveDict
 
@@ -163,6 +165,16 @@ def test_a_refusal_carries_the_wait_that_is_asked_for() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> None:
     assert retry_after_s({"Retry-After": text}, now_s=DATE_S - 10) == expected
+
+
+@pytest.mark.parametrize("now_s", [0, DATE_S - 10, DATE_S, 2 * DATE_S])
+def test_a_wait_until_a_date_is_counted_by_the_archives_clock(now_s: int) -> None:
+    asked = {
+        "Retry-After": formatdate(DATE_S, usegmt=True),
+        "Date": formatdate(DATE_S - 10, usegmt=True),
+    }
+
+    assert retry_after_s(asked, now_s) == 10
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ def test_the_archives_own_wish_is_never_undercut_but_capped() -> None:
     assert POLICY.delay_s(1, FailureKind.BROKEN, 9.0, 0.0) == 9.0
 
 
+def test_a_wait_that_is_over_each_time_is_no_leave_to_hammer() -> None:
+    delays = [POLICY.delay_s(n, FailureKind.BUSY, 0.0, 0.5) for n in (1, 2, 3, 1000)]
+
+    assert delays == pytest.approx([0.2, 0.4, 0.8, 5.0])
+
+
 def test_a_refusal_without_a_time_waits_longer_each_time() -> None:
     delays = [POLICY.delay_s(n, FailureKind.BUSY, None, 0.5) for n in (1, 2, 3, 20)]
 
