@@ -2,6 +2,7 @@
 
     meanwhile  a read fails with EIO once its wait is over and not before, or at once with what
                the archive answered; a listing and a size fail too, and none is empty or absent
+    meanwhile  the archive isn't hammered
     beside it  another file and its directory are read as if nothing were wrong
     afterwards all of it is right
 
@@ -32,6 +33,8 @@ FILES = {path: contents(path.encode(), 150_000) for path in (SICK, WELL)}
 # Long enough for three answers that don't fit, short enough for a test.
 _WAIT_S = 3.0
 _PATIENT_S = 60.0
+# Waits of 0.2 s and doubled make five requests, and for sizes there are some ways to ask.
+_MOST_ASKED = 40
 # What was refused is asked for again after half a minute at most.
 _MENDED_S = 45.0
 # A clock that ticks between a deadline's check and ours.
@@ -56,7 +59,10 @@ def run(kind: FaultKind, sort: Asked, folder: Path) -> list[str]:
         problems = _suffer(sick, sort, kind)
         stop.set()
         beside.join()
-        tally.add("faults", kind.name, sum(server.faults_met.values()))
+        met = sum(server.faults_met.values())
+        tally.add("faults", kind.name, met)
+        if met > _MOST_ASKED:
+            problems.append(f"asked {met} times in {_WAIT_S:g} s")
         server.forget_faults()
         problems += _mended(rig, kind)
         problems += rig.settle() + rig.close()
