@@ -1,0 +1,1 @@
+"""What `scripts/mutations` does: see whether a broken promise makes its test fail."""
