@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ssl
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -82,7 +83,10 @@ class SessionLine(Line):
         self._session.headers.clear()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.adapters.clear()
-        self._session.mount(network.origin.base_url.split("//")[0], Adapter(self))
+        # By a proxy, since the two would else keep each other until the collector of garbage
+        # comes, which is practically never: 5 MB a minute where connections break.
+        plug = weakref.proxy(self)
+        self._session.mount(network.origin.base_url.split("//")[0], Adapter(plug))
         self.watch: Watch | None = None
         self.answer: Answer | None = None
         self._was_connected = False
@@ -109,26 +113,35 @@ class SessionLine(Line):
         """
         self.is_clean = False
         try:
-            response = self._send(method, url, headers, watch)
+            response = self._sent(method, url, headers, watch)
+            assert self.answer is not None
+            exchange = Exchange(response, self.answer, watch)
+            try:
+                yield exchange
+                self._finish(exchange)
+            finally:
+                if not self.is_clean:
+                    # Before the libraries close it in their way, which is without a reset.
+                    super().hang_up(reset=True)
+                response.close()
+        finally:
+            # A line holds on to nothing of its last caller, not even one that has failed: by
+            # its watch that would be all that the caller had received.
+            self.watch = self.answer = None
+
+    def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], watch: Watch
+    ) -> requests.Response:
+        """Send a request, again if the connection turns out to have been dead."""
+        try:
+            return self._send(method, url, headers, watch)
         except UnavailableError as exc:
             dead = self.reused and not watch.received_bytes and self.socket is not None
             if not dead or isinstance(exc, StalledError):
                 raise
-            self.hang_up(reset=True)
-            self.answer = None
-            response = self._send(method, url, headers, watch)
-        assert self.answer is not None
-        exchange = Exchange(response, self.answer, watch)
-        try:
-            yield exchange
-            self._finish(exchange)
-        finally:
-            if not self.is_clean:
-                # Before the libraries close it in their way, which is without a reset.
-                super().hang_up(reset=True)
-            response.close()
-            # An idle line holds on to nothing of its last caller.
-            self.watch = self.answer = None
+        self.hang_up(reset=True)
+        self.answer = None
+        return self._send(method, url, headers, watch)
 
     def hang_up(self, *, reset: bool) -> None:
         """See `Line.hang_up`."""
