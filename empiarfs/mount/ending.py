@@ -44,7 +44,10 @@ def end_mount(mount_point: str, *, lazy: bool = False) -> str | None:
         return None
     if lazy:
         return f"programs still use it; process {pid} ends with the last of them"
-    raise MountError(f"{path} is unmounted, but its process {pid} has not ended")
+    raise MountError(
+        f"{path} is unmounted, but its process {pid} has not ended",
+        hint=f"a container that was started meanwhile may still hold it; `kill {pid}` ends it",
+    )
 
 
 def _ours_at(path: str) -> MountedFileSystem:
