@@ -51,7 +51,15 @@ def translated() -> Iterator[None]:
         # diskcache takes whatever BEGIN raises for a timeout, a read-only disk for example.
         raise _translation(exc.__context__ or exc) from exc
     except sqlite3.Error as exc:
-        raise _translation(exc) from exc
+        cause = _cause(exc)
+        raise (cause if isinstance(cause, OSError) else _translation(cause)) from exc
+
+
+def _cause(exc: BaseException) -> BaseException:
+    """Return what went wrong first: diskcache rolls back what SQLite has rolled back itself."""
+    while "cannot rollback" in str(exc) and exc.__context__ is not None:
+        exc = exc.__context__
+    return exc
 
 
 def _translation(exc: BaseException) -> Exception:
