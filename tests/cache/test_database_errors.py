@@ -36,6 +36,8 @@ def test_a_rollback_that_fails_hides_no_cause() -> None:
         try:
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
         except OSError:
+            rollback = "cannot rollback - no transaction is active"
+            raise sqlite3.OperationalError(rollback)  # noqa: B904 - as diskcache does
 
     with pytest.raises(OSError, match="quota") as caught, translated():
         write()
