@@ -34,7 +34,7 @@ from empiarfs.archive.health import Health, boot_offset_s
 from empiarfs.archive.later import Later
 from empiarfs.archive.lines import Lines
 from empiarfs.archive.pages import PageReader
-from empiarfs.archive.rate import machine_limit
+from empiarfs.archive.rate import Payment, machine_limit
 from empiarfs.archive.session import Exchange, Network
 from empiarfs.archive.sizes import SizeAsker
 from empiarfs.archive.sockets import Resolver
@@ -235,6 +235,8 @@ class ArchiveClient:
         headers = {**_IDENTITY, "Range": range_header(wanted)}
         limit_s = self._health.range_limit_s()
         watch = self._wire.watch(url, patience, limit_s, cancelled, sending)
+        payment = self._wire.payment(len(wanted), lambda: urgent or became_urgent(), watch.check)
+        payment.begin()
         with self._wire.accounted():
             self._counters.add("range_requests")
             try:
@@ -242,13 +244,7 @@ class ArchiveClient:
                     self._health.range_answered(answer.latency_s)
                     if answer.status == 206:
                         self._judge(answer, file, wanted, url)
-                        self._receive(
-                            answer,
-                            wanted,
-                            buffers,
-                            watch.check,
-                            lambda: urgent or became_urgent(),
-                        )
+                        self._receive(answer, wanted, buffers, payment)
                         return
                     answer.drain()
             except StalledError:
@@ -313,14 +309,13 @@ class ArchiveClient:
         answer: Exchange,
         wanted: ByteRange,
         buffers: Iterator[memoryview],
-        check: Callable[[], None],
-        urgent: Callable[[], bool],
+        payment: Payment,
     ) -> None:
         left = len(wanted)
         for buffer in buffers:
             if len(buffer) > left:
                 raise ValueError(f"{len(buffer) - left} bytes of memory too many")
-            self._fill(answer, buffer, check, urgent)
+            self._fill(answer, buffer, payment)
             left -= len(buffer)
             if not left:
                 # Before the last buffer is given out, the answer must be over.
@@ -328,19 +323,13 @@ class ArchiveClient:
         if left:
             raise ValueError(f"{left} bytes of memory too few")
 
-    def _fill(
-        self,
-        answer: Exchange,
-        buffer: memoryview,
-        check: Callable[[], None],
-        urgent: Callable[[], bool],
-    ) -> None:
-        step = self._wire.step or len(buffer) or 1
-        for start in range(0, len(buffer), step):
-            part = buffer[start : start + step]
-            self._wire.pace(len(part), check, urgent)
+    def _fill(self, answer: Exchange, buffer: memoryview, payment: Payment) -> None:
+        filled = 0
+        while filled < len(buffer):
+            part = buffer[filled : filled + payment.allowed(len(buffer) - filled)]
             answer.fill(part)
             self._counters.add("network_bytes", len(part))
+            filled += len(part)
 
     def _single_head(self, path: str, patience: Patience, urgent: bool) -> Head:
         url = self._base_url + url_path(path)

@@ -72,7 +72,7 @@ class PageReader:
         while count := answer.receive(buffer):
             # How long the page is isn't known before, so this is paid for afterwards.
             self._wire.counters.add("network_bytes", count)
-            self._wire.pace(count, check)
+            self._wire.pay_later(count, check)
             if unpacker is None:
                 parser.feed(buffer[:count])
             else:

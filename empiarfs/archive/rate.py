@@ -1,10 +1,17 @@
 """Keeps all processes of this machine together below a number of bytes per second.
 
-Whoever wants to receive some bytes of a body asks first and waits for his turn: within a
-process those that somebody waits for come before those that were only foreseen, in the order
-in which they came; the first of them asks the number that all processes share
-(`empiarfs.archive.rate_file`, `empiarfs.core.pacing`). What is foreseen stands back for
-some milliseconds there, so that another process in a hurry is first.
+Whoever wants to receive some bytes of a body asks first and waits for his turn. Within a
+process the order is
+
+1. what somebody waits for, of answers that have begun to come,
+2. what somebody waits for, of requests that are still to be sent,
+3. and 4. the same of what was only foreseen,
+
+each in the order in which they came. So no more requests are sent than it takes to use the
+limit up: what they had brought would lie in the kernel's buffers, received but not counted.
+The first in the order asks the number that all processes share
+(`empiarfs.archive.rate_file`, `empiarfs.core.pacing`); what is foreseen stands back for some
+milliseconds there, so that another process in a hurry is first.
 
 Bytes are asked for in steps of a fiftieth of a second's worth, 64 to 256 KiB, since each
 costs a look at the file (6 µs).
@@ -33,10 +40,16 @@ _LOCKED_S = 0.0005
 class _Turn:
     """One that waits for bytes."""
 
-    __slots__ = ("urgent",)
+    __slots__ = ("has_begun", "urgent")
 
-    def __init__(self, urgent: Callable[[], bool]) -> None:
+    def __init__(self, urgent: Callable[[], bool], has_begun: bool) -> None:
         self.urgent = urgent
+        self.has_begun = has_begun
+
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        """The less, the sooner."""
+        return not self.urgent(), not self.has_begun
 
 
 class RateLimit:
@@ -66,15 +79,23 @@ class RateLimit:
         self._changed = threading.Condition()
         self._turns: list[_Turn] = []  # guarded by _changed
 
-    def wait_for(self, count: int, urgent: Callable[[], bool], check: Callable[[], None]) -> None:
+    def wait_for(
+        self,
+        count: int,
+        urgent: Callable[[], bool],
+        check: Callable[[], None],
+        *,
+        has_begun: bool = True,
+    ) -> None:
         """Return when `count` bytes may be received; they count from then on.
 
         Args:
             count: Bytes.
             urgent: Tells whether somebody waits for them, which may change meanwhile.
             check: Called several times a second; ends the wait by raising.
+            has_begun: The answer is coming; False if the request is still to be sent.
         """
-        turn = _Turn(urgent)
+        turn = _Turn(urgent, has_begun)
         with self._changed:
             self._turns.append(turn)
         try:
@@ -96,14 +117,66 @@ class RateLimit:
 
     def _try(self, turn: _Turn, count: int) -> float:
         """Return how many seconds to wait; 0 if the bytes may come. Under the lock."""
-        hurried = [each for each in self._turns if each.urgent()]
-        if turn is not (hurried or self._turns)[0]:
+        ranks = [each.rank for each in self._turns]
+        first = min(ranks)
+        if turn is not self._turns[ranks.index(first)]:
             return _TICK_S
         now_ns = self._clock()
         cost = cost_ns(count, self.bytes_per_s)
-        stand_back_ns = 0 if hurried else _STAND_BACK_NS
+        stand_back_ns = _STAND_BACK_NS if first[0] else 0
         wait_ns = self._shared.change(lambda paid: paid_after(paid, now_ns, cost, stand_back_ns))
         return _LOCKED_S if wait_ns is None else wait_ns / SECOND_NS
+
+
+class Payment:
+    """Pays for the body of one answer, step by step; for one thread.
+
+    Args:
+        limit: The limit; None for none.
+        size: Bytes of the body.
+        urgent: Tells whether somebody waits for it.
+        check: Ends a wait by raising.
+        waited: Called when bytes of an answer that has begun were waited for.
+    """
+
+    def __init__(
+        self,
+        limit: RateLimit | None,
+        size: int,
+        urgent: Callable[[], bool],
+        check: Callable[[], None],
+        waited: Callable[[], None],
+    ) -> None:
+        self._limit = limit
+        self._left = size
+        self._paid = 0
+        self._urgent = urgent
+        self._check = check
+        self._waited = waited
+
+    def begin(self) -> None:
+        """Wait until the request may be sent."""
+        if self._limit is not None:
+            self._pay(self._limit, has_begun=False)
+
+    def allowed(self, count: int) -> int:
+        """Wait until some bytes may be received, and return how many: at most `count`."""
+        if self._limit is None:
+            return count
+        if not self._paid:
+            try:
+                self._pay(self._limit, has_begun=True)
+            finally:
+                self._waited()
+        allowed = min(count, self._paid)
+        self._paid -= allowed
+        return allowed
+
+    def _pay(self, limit: RateLimit, *, has_begun: bool) -> None:
+        step = min(limit.step, self._left)
+        limit.wait_for(step, self._urgent, self._check, has_begun=has_begun)
+        self._left -= step
+        self._paid += step
 
 
 def machine_limit(bytes_per_s: int | None, prefix: str, path: Path | None) -> RateLimit | None:

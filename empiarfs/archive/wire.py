@@ -19,7 +19,7 @@ from typing import TypeVar
 from empiarfs.archive.connections import ConnectionBudget
 from empiarfs.archive.health import Health
 from empiarfs.archive.lines import Line, Lines
-from empiarfs.archive.rate import RateLimit
+from empiarfs.archive.rate import Payment, RateLimit
 from empiarfs.archive.session import Exchange, Network, SessionLine
 from empiarfs.archive.watch import Watch
 from empiarfs.core.retry import RetryPolicy
@@ -172,23 +172,22 @@ class Wire:
             self.health.cancelled()
             raise
 
-    @property
-    def step(self) -> int | None:
-        """How many bytes to receive at a time, or None without a limit of the rate."""
-        return None if self._limit is None else self._limit.step
-
-    def pace(
-        self, count: int, check: Callable[[], None], urgent: Callable[[], bool] = lambda: True
-    ) -> None:
-        """Wait until `count` bytes of a body may be received.
+    def payment(self, size: int, urgent: Callable[[], bool], check: Callable[[], None]) -> Payment:
+        """Return what lets the body of an answer be received at the limit's pace.
 
         Args:
-            count: Bytes, at most `step`.
-            check: Ends the wait by raising.
+            size: Its bytes.
             urgent: Tells whether somebody waits for them.
+            check: Ends a wait by raising.
         """
-        if self._limit is not None:
-            self._limit.wait_for(count, urgent, check)
+        # The time that is waited for the limit is no silence of the archive's.
+        return Payment(self._limit, size, urgent, check, self.health.received)
+
+    def pay_later(self, count: int, check: Callable[[], None]) -> None:
+        """Wait as long as bytes take that were received already; somebody waits for them."""
+        payment = self.payment(count, lambda: True, check)
+        while count:
+            count -= payment.allowed(count)
 
     def _drop_if_slept(self) -> None:
         if self.health.slept():

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pytest
 from empiarfs.archive import watch
 from empiarfs.archive.rate import RateLimit
 from empiarfs.archive.rate_file import RateFile, machine_file
+from empiarfs.core import reachability
 from empiarfs.core.pacing import BURST_NS, SECOND_NS
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import GaveUpError, InterruptedCallError
@@ -53,14 +54,22 @@ def never() -> bool:
     return False
 
 
-def nothing() -> None:
-    return None
+def deadline() -> Callable[[], None]:
+    """A check that fails a test which would wait for ever."""
+    return Patience(60).check
 
 
 def paid_for(path: Path, seconds: float) -> None:
     """Write as if everything were paid for so many seconds from here on."""
     until_ns = time.monotonic_ns() + int(seconds * SECOND_NS)
     path.write_bytes(struct.pack("<q", until_ns))
+
+
+def start_in_order(limit: RateLimit, threads: list[threading.Thread]) -> None:
+    """Start threads, each when the one before waits for the limit."""
+    for count, thread in enumerate(threads, 1):
+        thread.start()
+        wait_until(partial(lambda count: len(limit._turns) == count, count))
 
 
 @pytest.fixture
@@ -117,24 +126,35 @@ def test_two_processes_together_keep_to_one_limit(path: Path) -> None:
     assert min(counts) > 0
 
 
-@pytest.mark.slow
-def test_a_process_in_a_hurry_comes_before_one_that_is_not(path: Path) -> None:
-    with worker(path, LIMIT) as hurried, worker(path, LIMIT, "foreseen") as foreseen:
-        counts, took_s = received([hurried, foreseen], 1.5)
+def test_who_is_in_a_hurry_comes_before_another_process_that_is_not(path: Path) -> None:
+    now_ns = 10**15
+    path.write_bytes(struct.pack("<q", now_ns))
+    foreseen = RateLimit(1_000_000, RateFile(path), lambda: now_ns)
+    hurried = RateLimit(1_000_000, RateFile(path), lambda: now_ns)
+    thread = threading.Thread(target=foreseen.wait_for, args=(1000, never, deadline()))
+    thread.start()
+    wait_until(lambda: foreseen._turns)
+    hurried.wait_for(1000, always, deadline())
+    (paid_ns,) = struct.unpack("<q", path.read_bytes())
+    # Exactly one thousandth of a second was paid for, and the other still waits.
+    assert paid_ns == now_ns + 1_000_000
+    assert foreseen._turns
 
-    assert counts[0] > 2 * counts[1]
-    assert sum(counts) <= LIMIT * (took_s + BURST_NS / SECOND_NS) + 2 * 262_144
+    now_ns += 4_000_000
+    thread.join()
+    foreseen.close()
+    hurried.close()
 
 
 def test_a_process_that_dies_with_the_lock_holds_nobody_up(path: Path) -> None:
     limit = RateLimit(LIMIT, RateFile(path))
-    limit.wait_for(1, always, nothing)
+    limit.wait_for(1, always, deadline())
     with worker(path, LIMIT) as holder:
         tell(holder, "lock")
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
         # Stopped, or slow to die: the others go on by their own number.
-        limit.wait_for(1, always, nothing)
+        limit.wait_for(1, always, deadline())
         holder.kill()
         holder.wait()
     shared = RateFile(path)
@@ -171,10 +191,12 @@ def test_a_file_that_was_removed_is_made_again_by_all(path: Path) -> None:
     clock.now_s = 2.0
 
     first.change(lambda paid: (30, 0))
+    newcomer = RateFile(path, clock)
 
     assert second.change(lambda paid: (paid, paid)) == 30
-    first.close()
-    second.close()
+    assert newcomer.change(lambda paid: (paid, paid)) == 30
+    for shared in (first, second, newcomer):
+        shared.close()
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "long", "named twice"])
@@ -182,7 +204,7 @@ def test_what_is_not_such_a_file_is_left_alone(
     path: Path, tmp_path: Path, kind: str, expects_warnings: list[logging.LogRecord]
 ) -> None:
     victim = tmp_path / "victim"
-    victim.write_bytes(b"12345678" if kind == "named twice" else b"somebody's bytes")
+    victim.write_bytes(b"somebody's bytes" if kind == "long" else b"12345678")
     if kind == "link":
         path.symlink_to(victim)
     elif kind == "folder":
@@ -206,7 +228,7 @@ def test_a_time_far_ahead_costs_nothing(path: Path) -> None:
     paid_for(path, 1e6)
     limit = RateLimit(LIMIT, RateFile(path))
 
-    limit.wait_for(100, always, nothing)
+    limit.wait_for(100, always, deadline())
     limit.close()
 
 
@@ -232,30 +254,92 @@ def test_the_machine_has_one_file_for_each_network(path: Path) -> None:
 
 
 def test_what_is_waited_for_comes_before_what_is_foreseen(path: Path) -> None:
-    paid_for(path, 0.4)
+    paid_for(path, 50)
     limit = RateLimit(1_000_000, RateFile(path))
     order: list[str] = []
     turned = threading.Event()
     urgencies = {"foreseen": never, "later urgent": turned.is_set, "urgent": always}
 
     def receive(name: str) -> None:
-        limit.wait_for(60_000, urgencies[name], nothing)
+        limit.wait_for(60_000, urgencies[name], deadline())
         order.append(name)
 
-    def is_waiting(count: int) -> bool:
-        return len(limit._turns) == count or bool(order)
-
-    threads = []
-    for count, name in enumerate(urgencies, 1):
-        threads.append(threading.Thread(target=receive, args=(name,)))
-        threads[-1].start()
-        wait_until(partial(is_waiting, count))
+    threads = [threading.Thread(target=receive, args=(name,)) for name in urgencies]
+    start_in_order(limit, threads)
     turned.set()
+    paid_for(path, 0)
     for thread in threads:
         thread.join()
 
     assert order == ["later urgent", "urgent", "foreseen"]
     limit.close()
+
+
+def test_answers_that_have_begun_come_before_requests_still_to_be_sent(path: Path) -> None:
+    paid_for(path, 50)
+    limit = RateLimit(1_000_000, RateFile(path))
+    order: list[tuple[bool, bool]] = []
+
+    def receive(urgent: bool, has_begun: bool) -> None:
+        limit.wait_for(60_000, lambda: urgent, deadline(), has_begun=has_begun)
+        order.append((urgent, has_begun))
+
+    kinds = [(False, False), (False, True), (True, False), (True, True)]
+    threads = [threading.Thread(target=receive, args=kind) for kind in kinds]
+    start_in_order(limit, threads)
+    paid_for(path, 0)
+    for thread in threads:
+        thread.join()
+
+    assert order == kinds[::-1]
+    limit.close()
+
+
+def test_no_more_is_asked_for_than_the_limit_lets_come(
+    make_client: MakeClient, server: BrokenServer, path: Path
+) -> None:
+    server.put("big", bytes(131_072))
+    client = make_client(server, limit_rate=400_000)
+    paid_for(path, 0)
+    file = remote_file(client, "big", 131_072)
+    threads = [threading.Thread(target=read, args=(client, file)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(server.requests) == 6
+    # One as a rule; another begins when the first comes late to its next step.
+    assert server.peak_connections <= 3
+
+
+def test_waiting_for_the_limit_does_not_make_the_archive_unreachable(
+    make_client: MakeClient,
+    server: BrokenServer,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reachability, "SILENCE_S", 0.2)
+    server.put("big", bytes(200_000))
+    client = make_client(server, limit_rate=65_536)
+
+    def buffers() -> Iterator[memoryview]:
+        yield memoryview(bytearray(65_536))
+        paid_for(path, 50)
+        yield memoryview(bytearray(65_536))
+
+    for _ in range(3):
+        paid_for(path, 0)
+        with pytest.raises(GaveUpError):
+            client.read_range(
+                remote_file(client, "big", 200_000),
+                ByteRange(0, 131_072),
+                buffers(),
+                urgent=True,
+                patience=Patience(1.0),
+            )
+
+    assert client.reachability == "online"
 
 
 def test_who_stops_waiting_is_in_nobodys_way(path: Path) -> None:
@@ -270,7 +354,7 @@ def test_who_stops_waiting_is_in_nobodys_way(path: Path) -> None:
     with pytest.raises(InterruptedCallError):
         limit.wait_for(1000, always, check)
 
-    limit.wait_for(1000, always, nothing)
+    limit.wait_for(1000, always, deadline())
     limit.close()
 
 

@@ -52,7 +52,7 @@ def test_what_is_here_is_exempt_and_who_waits_can_be_stopped(shared: Path) -> No
             shared.write_bytes(struct.pack("<q", until_ns))
 
             with mount.start("cat", OTHER) as waiting:
-                wait_until(lambda: mount.status()["connections"] >= 1, 30)
+                wait_until(lambda: mount.status()["open_files"] >= 1, 30)
                 began_s = time.monotonic()
                 again = mount.run("cat", mount.path / SEEN)
                 again_s = time.monotonic() - began_s
