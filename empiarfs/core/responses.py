@@ -208,7 +208,7 @@ def check_range_answer(
     if status == 416:
         raise _unsatisfied(headers, file, url)
     if status == 200:
-        raise BadResponseError("the whole file instead of a range (200)", url=url)
+        raise _whole(headers, file, url)
     if status != 206:
         raise error_for_status(status, headers, url=url, now_s=now_s)
     part = content_range(headers)
@@ -221,6 +221,16 @@ def check_range_answer(
         raise BadResponseError(f"{part.range} instead of {wanted}", url=url)
     _check_framing(headers, len(wanted), url)
     _check_version(headers, file, url)
+
+
+def _whole(headers: Headers, file: RemoteFile, url: str) -> ArchiveError:
+    # Apache answers so where the file is empty now. A page of HTML in its place says nothing.
+    modified_s = http_date_s(headers.get("Last-Modified"))
+    is_page = headers.get("Content-Type", "").strip().lower().startswith("text/html")
+    is_other = modified_s not in (None, file.version.modified_s)
+    if content_length(headers) == 0 and is_other and not is_page:
+        return FileChangedError(f"no bytes instead of {file.size}", url=url)
+    return BadResponseError("the whole file instead of a range (200)", url=url)
 
 
 def _unsatisfied(headers: Headers, file: RemoteFile, url: str) -> ArchiveError:

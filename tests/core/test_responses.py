@@ -143,6 +143,22 @@ def test_a_range_beyond_a_shorter_file_is_another_version() -> None:
         judge(416, headers(content_range="bytes */5"))
 
 
+def test_an_answer_of_no_bytes_is_an_emptied_file_if_it_is_newer() -> None:
+    newer = "Thu, 02 Jan 2020 03:04:06 GMT"
+    with pytest.raises(FileChangedError, match="no bytes instead of 100"):
+        judge(200, headers(content_range=None, content_length="0", last_modified=newer))
+    for fields in (
+        headers(content_range=None, content_length="0", last_modified=None),
+        headers(content_range=None, content_length="0"),
+        headers(
+            content_range=None, content_length="0", last_modified=newer, content_type="text/html"
+        ),
+        headers(content_range=None, content_length="9", last_modified=newer),
+    ):
+        with pytest.raises(BadResponseError):
+            judge(200, fields)
+
+
 def test_a_refusal_carries_the_wait_that_is_asked_for() -> None:
     with pytest.raises(BusyError) as caught:
         judge(503, headers(retry_after="17"))
