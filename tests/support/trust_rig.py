@@ -39,16 +39,28 @@ class TrustRig:
         url: The archive's root.
         folder: The cache; it outlives the rig.
         retry: When a read asks again; the one of a mount if None.
+        prefix: First word of its connection slots' names, to share them with others; one
+            that nobody else has if "".
+        max_connections: How many of them it may take.
     """
 
-    def __init__(self, url: str, folder: Path, *, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        retry: RetryPolicy | None = None,
+        prefix: str = "",
+        max_connections: int = 12,
+    ) -> None:
         self.counters = Counters()
         self.folder = folder
-        self.prefix = f"empiarfs-trust-{os.getpid()}-{next(_numbers)}"
+        self.prefix = prefix or f"empiarfs-trust-{os.getpid()}-{next(_numbers)}"
         directory = open_cache_directory(CachePlace(folder, "of a test"), MIN_LIMIT)
         self.client = ArchiveClient(
             ClientConfig(
                 base_url=url,
+                max_connections=max_connections,
                 slot_prefix=self.prefix,
                 first_byte_s=_FIRST_BYTE_S,
                 listing_first_byte_s=_LISTING_FIRST_BYTE_S,
