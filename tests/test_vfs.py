@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from empiarfs.tree import Tree
 from empiarfs.vfs import FileSystem
-from tests.support.fake_archive import BASE_URL, MODIFIED_S, FakeArchive
+from tests.support.fake_archive import BASE_URL, MODIFIED_S, MODIFIED_TEXT, FakeArchive
 
 CONTENT = bytes(i * 11 % 253 for i in range(300_000))
 PATH = "10934/data/x.mrc"
@@ -220,10 +222,21 @@ def test_extended_attributes_tell_where_a_file_comes_from(rig: Rig) -> None:
 
 
 def test_space_is_the_caches(rig: Rig) -> None:
+    rig.read_all(rig.files.open(PATH, patience()).handle)
+    rig.fetcher.flush()
+
     space = rig.files.space()
 
     assert space.total == 64 * 1024 * 1024
+    assert space.used >= len(CONTENT)
     assert space.free == space.total - space.used
+
+
+def test_a_directory_has_the_minute_of_its_listing_and_the_root_has_none(rig: Rig) -> None:
+    listed_s = calendar.timegm(time.strptime(MODIFIED_TEXT, "%Y-%m-%d %H:%M"))
+
+    assert rig.files.attributes("10017/data", patience()).mtime_ns == listed_s * 1_000_000_000
+    assert rig.files.attributes("", patience()).mtime_ns == 0
 
 
 def test_the_status_can_be_written_as_json(rig: Rig) -> None:
