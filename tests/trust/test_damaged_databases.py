@@ -20,7 +20,7 @@ import pytest
 
 from tests.support import tree
 from tests.support.apache import ApacheServer
-from tests.support.campaign import share, tally
+from tests.support.campaign import is_whole, share, tally
 from tests.support.mounts import Mount, mounted
 from tests.support.waiting import wait_until
 from tests.trust.test_damaged_cache import drop_pages
@@ -188,6 +188,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.skipif(not is_whole(), reason="only in a whole campaign")
 def test_databases_locked_by_another_process_cost_the_cache_only(
     server: ApacheServer, mounts: list[Mount]
 ) -> None:
