@@ -34,6 +34,8 @@ from empiarfs.archive.health import Health, boot_offset_s
 from empiarfs.archive.later import Later
 from empiarfs.archive.lines import Lines
 from empiarfs.archive.pages import PageReader
+from empiarfs.archive.pipeline import PipelineLine
+from empiarfs.archive.race import Entrant
 from empiarfs.archive.rate import Payment, machine_limit
 from empiarfs.archive.session import Exchange, Network
 from empiarfs.archive.sizes import SizeAsker
@@ -146,9 +148,10 @@ class ArchiveClient:
         self._wire = Wire(
             network,
             self._budget,
-            Lines(self._budget, later),
+            Lines(self._budget, later, lambda: PipelineLine(network)),
             self._health,
             counters,
+            later,
             limit=machine_limit(config.limit_rate, config.slot_prefix, config.rate_file),
             min_rate=config.min_rate,
         )
@@ -268,8 +271,9 @@ class ArchiveClient:
 
         def ask(attempt: int) -> Listing:
             limit_s = self._listing_s[min(attempt, len(self._listing_s)) - 1]
-            with self._wire.accounted():
-                return self._pages.read(url, patience, limit_s)
+            return self._wire.raced(
+                lambda mine, entrant: self._pages.read(url, mine, limit_s, entrant), patience
+            )
 
         found = self._wire.repeated(ask, patience)
         if found.refused_count:
@@ -335,13 +339,14 @@ class ArchiveClient:
         url = self._base_url + url_path(path)
 
         def ask(_: int) -> Head:
-            with self._wire.accounted():
-                return self._ask_head(url, patience, urgent)
+            return self._wire.raced(
+                lambda mine, entrant: self._ask_head(url, mine, urgent, entrant), patience
+            )
 
         return self._wire.repeated(ask, patience)
 
-    def _ask_head(self, url: str, patience: Patience, urgent: bool) -> Head:
-        answer = self._ask_headers("HEAD", url, _IDENTITY, patience, urgent)
+    def _ask_head(self, url: str, patience: Patience, urgent: bool, entrant: Entrant) -> Head:
+        answer = self._ask_headers("HEAD", url, _IDENTITY, patience, urgent, entrant)
         if url.endswith("/") and answer.status == 200:
             return Head(None, is_directory=True)
         head = head_from(answer.status, answer.headers, url=url, now_s=time.time())
@@ -350,14 +355,21 @@ class ArchiveClient:
         if head is not None and (head.version is None or head.version.validator):
             return head
         headers = {**_IDENTITY, "Range": "bytes=0-0"}
-        answer = self._ask_headers("GET", url, headers, patience, urgent)
+        answer = self._ask_headers("GET", url, headers, patience, urgent, entrant)
         return head_from_first_byte(answer.status, answer.headers, url=url, now_s=time.time())
 
     def _ask_headers(
-        self, method: str, url: str, headers: dict[str, str], patience: Patience, urgent: bool
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        patience: Patience,
+        urgent: bool,
+        entrant: Entrant,
     ) -> Exchange:
-        watch = self._wire.watch(url, patience, self._health.range_limit_s())
+        watch = self._wire.watch(url, patience, self._health.range_limit_s(), entrant.is_out)
         self._counters.add("head_requests")
         with self._wire.exchange(method, url, headers, watch, urgent=urgent) as answer:
+            entrant.answered()
             answer.drain()
         return answer

@@ -7,7 +7,8 @@ lets one process have it, whoever it is, and takes it back when that process die
 
     name                     held                            means
     -----------------------  ------------------------------  --------------------------------
-    \0empiarfs-slot-NN       while a connection may exist    one connection, idle or not
+    \0empiarfs-slot-NN       while a connection may exist    one connection, idle or not; beyond
+                                                             every limit, one that cools down
     \0empiarfs-new-NN        one second                      a connection is being opened
     \0empiarfs-renewed-NN    one second                      one is being opened in place of one
                                                              that the archive ended in order
@@ -25,6 +26,11 @@ looks now and then would never find a free one. So who waits shows a sign; a hol
 it between two requests, looking ten times a second, closes that connection and stands back
 for as long as the other needs to look again. Processes with a third of their limit or more
 don't ask for this, so that two busy ones don't spend their time reconnecting.
+
+A connection that the archive never answered may count for a little longer after it was closed.
+It cools down on one of the slots beyond the limits of all, 19 downwards, so that its own is free
+at once: over a link that swallows one request in 33, those that cool down would otherwise be most
+of the connections that a process may have.
 
 Abstract sockets belong to a network namespace, as the address does that EBI sees.
 
@@ -122,14 +128,6 @@ class Slot:
             self._budget._release(holder, after_s)
 
 
-class _Turn(threading.Condition):
-    """One that waits for a slot, or for an idle line of a kind."""
-
-    def __init__(self, lock: threading.Lock, kind: object) -> None:
-        super().__init__(lock)
-        self.kind = kind
-
-
 class ConnectionBudget:
     """This process's share of the machine's connections to the archive.
 
@@ -151,8 +149,9 @@ class ConnectionBudget:
         self._share = max(1, limit // 3)
         self._lock = threading.Lock()
         self._held = 0  # guarded by _lock
-        self._urgent_queue: deque[_Turn] = deque()  # guarded by _lock
-        self._queue: deque[_Turn] = deque()  # guarded by _lock
+        self._cooling = 0  # guarded by _lock
+        self._urgent_queue: deque[threading.Condition] = deque()  # guarded by _lock
+        self._queue: deque[threading.Condition] = deque()  # guarded by _lock
         # Kind and number of the sign that is shown; guarded by _lock.
         self._sign: tuple[str, int, socket.socket] | None = None
         self._refused_sign: socket.socket | None = None  # guarded by _lock
@@ -171,19 +170,22 @@ class ConnectionBudget:
     def in_use(self) -> int:
         """Slots that this process holds, with idle connections and with those cooling down."""
         with self._lock:
-            return self._held
+            return self._held + self._cooling
 
-    def try_acquire(self, *, urgent: bool, connecting: bool = False) -> Slot | None:
+    def try_acquire(
+        self, *, urgent: bool, connecting: bool = False, awaited: bool = False
+    ) -> Slot | None:
         """Return a slot if one can be had at once without overtaking anybody, else None.
 
         Args:
             urgent: Whether somebody waits for the answer.
             connecting: Only if a connection may be opened at once, too.
+            awaited: See `acquire`.
         """
         with self._lock:
             if self._urgent_queue or (self._queue and not urgent):
                 return None
-            return self._take(urgent, connecting)
+            return self._take(urgent, connecting, urgent or awaited)
 
     def has_room(self, *, urgent: bool) -> bool:
         """Tell whether a slot is free, whatever the pace says."""
@@ -197,8 +199,8 @@ class ConnectionBudget:
         urgent: bool,
         check: Callable[[], None] = _never,
         instead: Callable[[], T | None] = _never,
-        kind: object = None,
         connecting: bool = False,
+        awaited: bool = False,
     ) -> Slot | T:
         """Wait for a slot, or for what does as well.
 
@@ -207,13 +209,14 @@ class ConnectionBudget:
             check: Called several times a second while waiting; ends the wait by raising.
             instead: Returns something better than a slot, an idle connection, or None. Asked
                 before each look for a slot; called with the budget's lock held.
-            kind: Of such connections; those who want one of another kind aren't in the way.
             connecting: Take a slot only if a connection may be opened at once, too: one that
                 comes back idle may be sooner there than the next second.
+            awaited: Connect at the pace of what is urgent, since somebody waits for many
+                answers of which this is one; the reserved slots stay free.
         """
         queue = self._urgent_queue if urgent else self._queue
         with self._lock:
-            turn = _Turn(self._lock, kind)
+            turn = threading.Condition(self._lock)
             queue.append(turn)
             self._show_sign()
         try:
@@ -223,10 +226,10 @@ class ConnectionBudget:
                     # Only the first one looks: a hundred waiters cost no more than one.
                     is_first = turn is self._first_waiter()
                     found: Slot | T | None = None
-                    if (urgent or not self._is_refused()) and turn is self._first_waiter(kind):
+                    if is_first and (urgent or not self._is_refused()):
                         found = instead()
-                        if found is None and is_first:
-                            found = self._take(urgent, connecting)
+                    if is_first and found is None:
+                        found = self._take(urgent, connecting, urgent or awaited)
                     if found is not None:
                         return found
                     look_s = _URGENT_LOOK_S if urgent else _LOOK_S
@@ -236,12 +239,11 @@ class ConnectionBudget:
                 queue.remove(turn)
                 self._show_sign()
                 self._wake_first()
-                self._wake_first(kind)
 
-    def wake(self, kind: object = None) -> None:
-        """Let the first who waits for it look again, since there is an idle connection."""
+    def wake(self) -> None:
+        """Let the first who waits look again, since there is an idle connection."""
         with self._lock:
-            self._wake_first(kind)
+            self._wake_first()
 
     @property
     def waiting(self) -> int:
@@ -325,7 +327,7 @@ class ConnectionBudget:
             self._wake_first()
         self._later.run_all()
 
-    def _take(self, urgent: bool, connecting: bool) -> Slot | None:
+    def _take(self, urgent: bool, connecting: bool, awaited: bool) -> Slot | None:
         # The caller holds _lock.
         if time.monotonic() < self._stand_back_until_s:
             return None
@@ -334,7 +336,7 @@ class ConnectionBudget:
         for number in self._numbers(urgent):
             holder = bind_name(f"{self._prefix}-slot-{number:02}")
             if holder is not None:
-                if connecting and not self._may_connect(urgent):
+                if connecting and not self._may_connect(awaited):
                     holder.close()
                     return None
                 self._held += 1
@@ -367,7 +369,7 @@ class ConnectionBudget:
             self._wake_first()
 
     def _release(self, holder: socket.socket, after_s: float) -> None:
-        if after_s > 0 and not self._closed:
+        if after_s > 0 and not self._closed and not self._cool_elsewhere(after_s):
             self._later.after(after_s, partial(self._release, holder, 0.0))
             return
         with self._lock:
@@ -376,13 +378,33 @@ class ConnectionBudget:
             self._show_sign()
             self._wake_first()
 
-    def _first_waiter(self, kind: object = None) -> _Turn | None:
-        """Return the first of all who wait, or of those who want a connection of a kind."""
-        waiting = (*self._urgent_queue, *self._queue)
-        return next((turn for turn in waiting if kind is None or turn.kind is kind), None)
+    def _cool_elsewhere(self, seconds: float) -> bool:
+        """Let a connection count for some seconds on a slot beyond the limit, if one is free."""
+        with self._lock:
+            most = min(MAX_SLOTS - self.limit, 2 * self.limit // 3)
+            if self._cooling >= most:
+                return False
+            for number in range(MAX_SLOTS - 1, self.limit - 1, -1):
+                holder = bind_name(f"{self._prefix}-slot-{number:02}")
+                if holder is not None:
+                    self._cooling += 1
+                    self._later.after(seconds, partial(self._end_cooling, holder))
+                    return True
+        return False
 
-    def _wake_first(self, kind: object = None) -> None:
-        first = self._first_waiter(kind)
+    def _end_cooling(self, holder: socket.socket) -> None:
+        with self._lock:
+            holder.close()
+            self._cooling -= 1
+
+    def _first_waiter(self) -> threading.Condition | None:
+        for queue in (self._urgent_queue, self._queue):
+            if queue:
+                return queue[0]
+        return None
+
+    def _wake_first(self) -> None:
+        first = self._first_waiter()
         if first is not None:
             first.notify()
 

@@ -14,14 +14,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
+from empiarfs.core.depth import Depth
 from empiarfs.core.latency import Latency, LatencyView
 from empiarfs.core.reachability import Reachability, State
 from empiarfs.errors import OfflineError
 
 # A pause that the other end of a connection may have noticed too.
 _SLEPT_S = 5.0
+# Before enough HEAD answers have come, one that takes so many of the shortest round trips of
+# late will not come; and never sooner than after so many seconds.
+_GUESSED_ROUND_TRIPS = 6
+_LEAST_GUESS_S = 0.5
+_LATE_ROUND_TRIPS = 8
+_LATE_S = 3.0
 
 
 def boot_offset_s() -> float:
@@ -59,6 +67,9 @@ class Health:
             highest_s=highest_first_byte_s,
             unknown_s=highest_first_byte_s,
         )  # guarded by _changed
+        self._depth = Depth()  # guarded by _changed
+        # Of the last answers of any kind; guarded by _changed.
+        self._round_trips: deque[float] = deque(maxlen=20)
         self._heads = Latency(lowest_s=0.3, highest_s=2.0, unknown_s=2.5)  # guarded by _changed
 
     @property
@@ -89,6 +100,8 @@ class Health:
             self._state = Reachability()
             self._ranges.forget()
             self._heads.forget()
+            self._round_trips.clear()
+            self._depth = Depth()
             self._changed.notify_all()
             return True
 
@@ -148,6 +161,16 @@ class Health:
         with self._changed:
             return self._ranges.limit_s(4, 0.9)
 
+    def late_after_s(self) -> float:
+        """Return after how long without headers one request may be worth asking again.
+
+        For requests that take a while to be answered, as listings do, or are rare: far more
+        than a round trip, and far less than a stall's limit.
+        """
+        with self._changed:
+            shortest_s = min(self._round_trips, default=0.25)
+        return min(max(_LATE_ROUND_TRIPS * shortest_s, _LEAST_GUESS_S), _LATE_S)
+
     def range_answered(self, seconds: float) -> None:
         """Note how long the headers of a range took."""
         with self._changed:
@@ -163,10 +186,28 @@ class Health:
         with self._changed:
             return self._ranges.view()
 
-    def head_limit_s(self) -> float:
-        """Return how long to wait for the oldest of several HEAD answers, in seconds."""
+    def head_limit_s(self, silent: int = 0) -> float:
+        """Return how long to wait for the oldest of several HEAD answers, in seconds.
+
+        Args:
+            silent: How many connections in a row, of this caller, gave no answer.
+        """
         with self._changed:
-            return self._heads.limit_s(3, 0.5)
+            limit_s = self._heads.limit_s(3, 0.5, silent)
+            if self._heads.is_known or not self._round_trips:
+                return limit_s
+            guess_s = max(_GUESSED_ROUND_TRIPS * min(self._round_trips), _LEAST_GUESS_S)
+            return min(limit_s, guess_s * 2.0**silent)
+
+    @property
+    def knows_heads(self) -> bool:
+        """Whether enough HEAD answers have come to tell how long they take."""
+        return self._heads.is_known
+
+    def answered(self, seconds: float) -> None:
+        """Note how long any request took that needed no new connection."""
+        with self._changed:
+            self._round_trips.append(seconds)
 
     def head_answered(self, seconds: float) -> None:
         """Note how long a HEAD answer took, counted from when it was the oldest."""
@@ -177,3 +218,11 @@ class Health:
         """Note how long was waited for a HEAD answer that didn't come."""
         with self._changed:
             self._heads.stalled(seconds)
+            self._depth.stalled()
+
+    def pipeline_depth(self, answers: int = 0) -> int:
+        """Return how many requests to have under way on a connection; note new answers."""
+        with self._changed:
+            for _ in range(answers):
+                self._depth.answered()
+            return self._depth.requests

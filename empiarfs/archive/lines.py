@@ -1,10 +1,10 @@
 """Lines to the archive: one slot, and one connection in it.
 
-A `Line` is what a thread borrows to send requests. There are two kinds, for one wire:
-`SessionLine` carries requests of the requests library (session.py), `PipelineLine` carries
-HEAD requests back to back (pipeline.py). A line that comes back in order is kept for the
+A `Line` is what a thread borrows to send requests: those of the requests library, for which
+it is a `SessionLine` (session.py), and HEAD requests back to back, for which it is a
+`PipelineLine` (pipeline.py), by turns. A line that comes back in order is kept for the
 next request: two of them for four seconds, since an idle connection holds a slot that
-another process may want and Apache closes it after five; more for a third of a second, in
+another process may want and Apache closes it after five; more for half a second, in
 which a stream asks again. Only ten new ones a second may be opened.
 
 How a line ends says what its slot does:
@@ -31,7 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from empiarfs.archive.connections import ConnectionBudget, Slot
 from empiarfs.archive.later import Later
@@ -41,7 +41,7 @@ from empiarfs.errors import EmpiarFSError, InterruptedCallError, StalledError
 
 MAX_IDLE = 2
 IDLE_S = 4.0
-SURPLUS_S = 0.3
+SURPLUS_S = 0.6
 _COOL_DOWN_S = 1.0
 
 
@@ -104,10 +104,10 @@ class Line:
 L = TypeVar("L", bound=Line)
 
 
-class _Loan:
+class _Loan(Generic[L]):
     """One borrowed line, for whoever may want to end it."""
 
-    def __init__(self, line: Line, watch: Watch, urgent: bool) -> None:
+    def __init__(self, line: L, watch: Watch, urgent: bool) -> None:
         self.line = line
         self.watch = watch
         self.urgent = urgent
@@ -120,20 +120,22 @@ class _Loan:
             breaker.trip()
 
 
-class Lines:
+class Lines(Generic[L]):
     """All lines of a process.
 
     Args:
         budget: Hands out the slots.
         later: Closes idle lines at their time.
+        make: Makes a line, without a connection.
     """
 
-    def __init__(self, budget: ConnectionBudget, later: Later) -> None:
+    def __init__(self, budget: ConnectionBudget, later: Later, make: Callable[[], L]) -> None:
         self._budget = budget
+        self._make = make
         self._later = later
         self._lock = threading.Lock()
-        self._idle: list[tuple[float, Line]] = []  # until when, oldest first; guarded by _lock
-        self._loans: dict[int, _Loan] = {}  # in order of time; guarded by _lock
+        self._idle: list[tuple[float, L]] = []  # until when, oldest first; guarded by _lock
+        self._loans: dict[int, _Loan[L]] = {}  # in order of time; guarded by _lock
         self._numbers = itertools.count()
         self._expiry_planned = False  # guarded by _lock
         self._closed = False  # guarded by _lock
@@ -145,21 +147,18 @@ class Lines:
             return len(self._loans)
 
     @contextmanager
-    def borrowed(
-        self, kind: Callable[[], L], kind_type: type[L], watch: Watch, *, urgent: bool
-    ) -> Iterator[L]:
+    def borrowed(self, watch: Watch, *, urgent: bool, awaited: bool = False) -> Iterator[L]:
         """Lend a line for one request, or a row of them.
 
         The block must leave `is_clean` true if the connection may carry another request;
         an exception that leaves the block makes it end with a reset.
 
         Args:
-            kind: Makes a line of the wanted kind.
-            kind_type: That kind.
             watch: Of the request; its `check` ends the wait for a slot.
             urgent: Whether somebody waits for the answer.
+            awaited: Whether somebody waits for many, of which it is one.
         """
-        line = self._obtain(kind, kind_type, watch, urgent)
+        line = self._obtain(watch, urgent, awaited)
         line.urgent = urgent
         number = next(self._numbers)
         with self._lock:
@@ -194,30 +193,27 @@ class Lines:
             self._closed = True
         self.end_all(InterruptedCallError("the archive client is closed"))
 
-    def _obtain(self, kind: Callable[[], L], kind_type: type[L], watch: Watch, urgent: bool) -> L:
+    def _obtain(self, watch: Watch, urgent: bool, awaited: bool) -> L:
         watch.check()
-        line = None if self._is_held_back(urgent) else self._from_idle(kind_type, urgent)
+        line = None if self._is_held_back(urgent) else self._from_idle(urgent)
         if line is not None:
             return line
-        slot = self._budget.try_acquire(urgent=urgent, connecting=True)
+        slot = self._budget.try_acquire(urgent=urgent, connecting=True, awaited=awaited)
         if slot is None:
-            if not self._budget.has_room(urgent=urgent):
-                # An idle line of the other kind holds a slot that can be had by closing it.
-                self._discard_one_idle(kind_type)
-                if urgent:
-                    self._preempt()
+            if urgent and not self._budget.has_room(urgent=urgent):
+                self._preempt()
             found = self._budget.acquire(
                 urgent=urgent,
                 check=watch.check,
-                instead=lambda: self._from_idle(kind_type, urgent),
-                kind=kind_type,
+                instead=lambda: self._from_idle(urgent),
                 connecting=True,
+                awaited=awaited,
             )
             if not isinstance(found, Slot):
                 return found
             slot = found
         try:
-            line = kind()
+            line = self._make()
         except BaseException:
             slot.release()
             raise
@@ -227,7 +223,7 @@ class Lines:
     def _is_held_back(self, urgent: bool) -> bool:
         return not urgent and (self._budget.waiting > 0 or self._budget.refused)
 
-    def _from_idle(self, kind_type: type[L], urgent: bool) -> L | None:
+    def _from_idle(self, urgent: bool) -> L | None:
         lowest = 0 if urgent else self._budget.reserved
         now_s = time.monotonic()
         with self._lock:
@@ -235,13 +231,13 @@ class Lines:
             for index in range(len(self._idle) - 1, -1, -1):
                 until_s, line = self._idle[index]
                 fits = line.slot is not None and line.slot.number >= lowest
-                if isinstance(line, kind_type) and until_s > now_s and fits:
+                if until_s > now_s and fits:
                     del self._idle[index]
                     line.reused = True
                     return line
         return None
 
-    def _take_back(self, line: Line, error: BaseException | None) -> None:
+    def _take_back(self, line: L, error: BaseException | None) -> None:
         if error is not None or not line.is_clean or line.socket is None:
             stalled = isinstance(error, StalledError)
             self._discard(line, reset=True, after_s=_COOL_DOWN_S if stalled else 0.0)
@@ -253,7 +249,7 @@ class Lines:
         else:
             self._keep(line)
 
-    def _keep(self, line: Line) -> None:
+    def _keep(self, line: L) -> None:
         if line.socket is not None:
             line.socket.watch = None
         now_s = time.monotonic()
@@ -270,7 +266,7 @@ class Lines:
                 self._plan_expiry()
         if closed:
             self._discard(line, reset=False)
-        self._budget.wake(type(line))
+        self._budget.wake()
 
     def _plan_expiry(self) -> None:
         # The caller holds _lock.
@@ -288,16 +284,6 @@ class Lines:
             self._plan_expiry()
         for line in expired:
             self._discard(line, reset=False)
-
-    def _discard_one_idle(self, kind_type: type[Line]) -> None:
-        """Close the oldest idle line that isn't of this kind; who waits takes one that is."""
-        with self._lock:
-            others = (i for i in self._idle if not isinstance(i[1], kind_type))
-            oldest = next(others, None)
-            if oldest is not None:
-                self._idle.remove(oldest)
-        if oldest is not None:
-            self._discard(oldest[1], reset=False)
 
     def _preempt(self) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable
 
+from empiarfs.archive.race import Entrant
 from empiarfs.archive.session import Exchange
 from empiarfs.archive.wire import Wire
 from empiarfs.core.listing import Listing, ListingParser
@@ -34,7 +35,7 @@ class PageReader:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    def read(self, url: str, patience: Patience, first_byte_s: float) -> Listing:
+    def read(self, url: str, patience: Patience, first_byte_s: float, entrant: Entrant) -> Listing:
         """Return the listing at `url`, with one attempt.
 
         Up to two redirects are followed, to other spellings of the same URL.
@@ -43,15 +44,17 @@ class PageReader:
             url: Of the directory, with a slash at its end.
             patience: Of the caller.
             first_byte_s: How long the headers may take.
+            entrant: Told when they have come.
 
         Raises:
             ArchiveError: No listing came; `empiarfs.core.responses` says of which kind.
         """
         for _ in range(_MAX_REDIRECTS + 1):
-            watch = self._wire.watch(url, patience, first_byte_s)
+            watch = self._wire.watch(url, patience, first_byte_s, entrant.is_out)
             self._wire.counters.add("listing_requests")
             headers = {"Accept-Encoding": "gzip"}
             with self._wire.exchange("GET", url, headers, watch, urgent=True) as answer:
+                entrant.answered()
                 if answer.status == 200:
                     check_listing_answer(200, answer.headers, url=url, now_s=time.time())
                     return self._receive_listing(answer, url, watch.check)

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 from requests.structures import CaseInsensitiveDict
 
-from empiarfs.archive.lines import Line
-from empiarfs.archive.session import Network
+from empiarfs.archive.session import Network, SessionLine
 from empiarfs.archive.sockets import AnySocket, Breaker
 from empiarfs.archive.watch import Watch
 from empiarfs.errors import BadResponseError, StalledError, UnavailableError, UnreachableError
@@ -43,12 +42,11 @@ class HeadAnswer:
     is_last: bool
 
 
-class PipelineLine(Line):
-    """A line for pipelined HEAD requests; see `Line` for who may use it."""
+class PipelineLine(SessionLine):
+    """A line for pipelined HEAD requests, and others; see `Line` for who may use it."""
 
     def __init__(self, network: Network) -> None:
-        super().__init__()
-        self._network = network
+        super().__init__(network)
         self._received = bytearray()
         self._buffer = bytearray(16 * 1024)
 
@@ -126,6 +124,7 @@ class PipelineLine(Line):
             assert not isinstance(wrapped, type(connection))
             self.socket = wrapped  # type: ignore[assignment]
         self._connection().start_ticking()
+        self._is_ours = True
 
     def _connection(self) -> AnySocket:
         assert self.socket is not None

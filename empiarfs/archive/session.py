@@ -90,6 +90,8 @@ class SessionLine(Line):
         self.watch: Watch | None = None
         self.answer: Answer | None = None
         self._was_connected = False
+        # Whether the connection was made for other requests, and the library knows nothing of it.
+        self._is_ours = False
 
     @property
     def context(self) -> ssl.SSLContext | None:
@@ -147,6 +149,12 @@ class SessionLine(Line):
         """See `Line.hang_up`."""
         super().hang_up(reset=reset)
         self._session.close()
+        self._is_ours = False
+
+    def standing(self) -> AnySocket | None:
+        """Return, once, a connection that was not made for the library."""
+        self._is_ours, is_ours = False, self._is_ours
+        return self.socket if is_ours else None
 
     def connect(self, host: str, port: int) -> WatchedSocket:
         """Open the connection; called by urllib3 through `_new_conn`."""

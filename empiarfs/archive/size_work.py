@@ -1,7 +1,7 @@
 """What the threads share that ask for the sizes of one directory's files.
 
-Invariant: each name is handed out once, or fails once, or is still unresolved; a row that
-is in no queue is with the thread that took it.
+Invariant: each name is handed out once, or fails once, or is still unresolved; an unresolved
+row that is in no queue is with the thread that took it, or with two.
 
 Threading: safe from any thread. `answered` is called without the lock.
 """
@@ -9,6 +9,7 @@ Threading: safe from any thread. `answered` is called without the lock.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -48,14 +49,46 @@ class SizeWork:
         self._distrust = 0  # guarded by _lock
         # Whether the archive was seen to ignore tags; only ever set to True.
         self.tags_ignored = False
+        # Connections that gave no answer, and whether any gave one.
+        self.silent = 0
+        self.has_answers = False
         self._failures: Failures = {}  # guarded by _lock
+        # Rows asked for and not answered, with the time, by name; and names asked for a second
+        # time since nothing else was left to do. Guarded by _lock.
+        self._flying: dict[str, tuple[HeadRow, float]] = {}
+        self._hedged: set[str] = set()
+        # After how many seconds without an answer that is worth it.
+        self.overdue_s = float("inf")
         self._crash: BaseException | None = None  # guarded by _lock
         self._over = False  # guarded by _lock
 
     def take(self, count: int) -> list[HeadRow]:
-        """Return up to `count` rows to be pipelined."""
+        """Return up to `count` rows to be pipelined.
+
+        When none are left, rows that others have asked for are, once each, if their answers
+        are overdue.
+        """
+        now_s = time.monotonic()
         with self._lock:
-            return [self._rows.popleft() for _ in range(min(count, len(self._rows)))]
+            taken: list[HeadRow] = []
+            while self._rows and len(taken) < count:
+                row = self._rows.popleft()
+                if row.item.name in self._unresolved:
+                    taken.append(row)
+            if not taken and count > 0:
+                taken = self._overdue(now_s)[:count]
+                self._hedged.update(row.item.name for row in taken)
+            for row in taken:
+                self._flying[row.item.name] = (row, now_s)
+            return taken
+
+    def _overdue(self, now_s: float) -> list[HeadRow]:
+        due_s = now_s - self.overdue_s
+        return [
+            row
+            for name, (row, since_s) in self._flying.items()
+            if since_s <= due_s and name not in self._hedged
+        ]
 
     def take_single(self) -> HeadRow | None:
         """Return a row to be asked for on its own, or None."""
@@ -65,12 +98,13 @@ class SizeWork:
     def give_back(self, rows: Sequence[HeadRow]) -> None:
         """Put rows back that no answer was taken for."""
         with self._lock:
+            rows = [row for row in rows if self._lands(row)]
             (self._rows if self._pipelining else self._singles).extendleft(reversed(rows))
 
     def ask_singly(self, rows: Sequence[HeadRow]) -> None:
         """Have these rows asked for on their own."""
         with self._lock:
-            self._singles.extend(rows)
+            self._singles.extend(row for row in rows if self._lands(row))
 
     def stalled(self, row: HeadRow) -> None:
         """Put a row back whose answer didn't come, before all others.
@@ -80,8 +114,15 @@ class SizeWork:
         """
         row.stalls += 1
         with self._lock:
+            if not self._lands(row):
+                return
             pipelined = self._pipelining and row.stalls < _ATTEMPTS
             (self._rows if pipelined else self._singles).appendleft(row)
+
+    def _lands(self, row: HeadRow) -> bool:
+        """Note that no answer to the row is awaited any more; tell whether it is needed."""
+        self._flying.pop(row.item.name, None)
+        return row.item.name in self._unresolved
 
     def mixed_up(self) -> None:
         """Note a connection that mixed answers up; after three nothing more is pipelined."""
@@ -102,7 +143,9 @@ class SizeWork:
         """Hand sizes out, each name once."""
         with self._lock:
             fresh = [] if self._over else [c for c in certain if c.name in self._unresolved]
-            self._unresolved.difference_update(each.name for each in fresh)
+            for each in fresh:
+                self._unresolved.discard(each.name)
+                self._flying.pop(each.name, None)
         for each in fresh:
             self._answered(each.name, each.version)
 
@@ -146,10 +189,13 @@ class SizeWork:
 
     @property
     def has_rows(self) -> bool:
-        """Whether there is something to pipeline."""
-        return bool(self._rows) and not self._over
+        """Whether there is something to pipeline, if only a second time."""
+        if self._over or self._rows:
+            return not self._over
+        with self._lock:
+            return bool(self._overdue(time.monotonic()))
 
     @property
     def has_anything(self) -> bool:
         """Whether there is something to begin."""
-        return bool(self._rows or self._singles) and not self._over
+        return (bool(self._singles) and not self._over) or self.has_rows

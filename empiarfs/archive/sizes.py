@@ -36,6 +36,7 @@ from empiarfs.archive.watch import Watch
 from empiarfs.archive.wire import Wire
 from empiarfs.core.head_sequence import (
     BARE_IN_FLIGHT,
+    IN_FLIGHT,
     Certain,
     HeadRow,
     HeadSequence,
@@ -62,6 +63,8 @@ _FIRST_REQUESTS = 100
 # Before tags would repeat, whatever the server allows.
 _MOST_REQUESTS = 4000
 _MAX_SILENT = 3
+# How much longer the first answer on a new connection may take.
+_NEW = 1.5
 
 
 class AskSingly(Protocol):
@@ -166,16 +169,19 @@ class SizeAsker:
             )
             try:
                 with self._wire.accounted():
-                    self._work_line(work, sequence, patience, urgent)
+                    self._work_line(work, sequence, patience, urgent, silent)
             except MixedUpError:
                 work.mixed_up()
             except ArchiveError as exc:
                 # Fewer at once are dropped together; one alone is settled by its answer.
                 unsettled = 0 if sequence.settled else unsettled + 1
-                silent = 0 if sequence.answers else silent + 1
                 self._wire.counters.add("retries")
+                silent = 0 if sequence.answers else silent + 1
                 if silent:
                     self._after_silence(silent, exc, work, patience, urgent)
+                if work.has_answers:
+                    # Others get answers: this one met what the link swallows, and no silence.
+                    silent = max(0, silent - 1)
             work.tags_ignored = work.tags_ignored or sequence.is_bare
 
     def _after_silence(
@@ -183,32 +189,35 @@ class SizeAsker:
     ) -> None:
         if not urgent and not isinstance(error, StalledError):
             raise error
+        work.silent += 1
         delay_s = self._policy.delay_after_s(attempt, error, random.random())
         if delay_s is None and not isinstance(error, BadResponseError):
             work.fail_rest(error)
-        elif delay_s is None or attempt >= _MAX_SILENT:
+        elif delay_s is None or (work.silent >= _MAX_SILENT and not work.has_answers):
             work.stop_pipelining()
         else:
             self._wire.pause(delay_s, patience, error)
 
     def _work_line(
-        self, work: SizeWork, sequence: HeadSequence, patience: Patience, urgent: bool
+        self,
+        work: SizeWork,
+        sequence: HeadSequence,
+        patience: Patience,
+        urgent: bool,
+        silent: int,
     ) -> None:
         url = self._url(work, None)
-        limit_s = self._wire.health.head_limit_s()
+        limit_s = self._wire.health.head_limit_s(silent)
         # A helper that waits for a slot goes when there is nothing left to do.
         began = False
         watch = self._wire.watch(
             url, patience, limit_s, lambda: not began and not urgent and not work.has_rows
         )
-        network = self._wire.network
         try:
-            with self._wire.line(
-                lambda: PipelineLine(network), PipelineLine, watch, urgent=urgent
-            ) as line:
+            with self._wire.line(watch, urgent=urgent, awaited=True) as line:
                 line.begin(watch)
                 began = True
-                self._converse(line, work, sequence, watch)
+                self._converse(line, work, sequence, watch, silent)
         except MixedUpError:
             work.ask_singly(sequence.doubtful())
             raise
@@ -224,8 +233,17 @@ class SizeAsker:
             work.give_back(sequence.doubtful())
 
     def _converse(
-        self, line: PipelineLine, work: SizeWork, sequence: HeadSequence, watch: Watch
+        self,
+        line: PipelineLine,
+        work: SizeWork,
+        sequence: HeadSequence,
+        watch: Watch,
+        silent: int,
     ) -> None:
+        health = self._wire.health
+        # What was sent on a new connection before it was first answered took longer.
+        known_from = 0 if line.reused else IN_FLIGHT
+        sequence.depth = health.pipeline_depth()
         while True:
             if not line.has_left_over:
                 left = _requests_left(line, sequence)
@@ -234,13 +252,19 @@ class SizeAsker:
             if oldest is None:
                 break
             url = self._url(work, oldest)
-            watch.expect(self._wire.health.head_limit_s())
+            is_new = not line.reused and not sequence.answers
+            limit_s = health.head_limit_s(silent)
+            work.overdue_s = limit_s
+            watch.expect((_NEW if is_new else 1.0) * limit_s)
             answer = line.next_answer(url)
-            self._wire.health.received()
+            health.received()
+            work.has_answers = True
+            sequence.depth = health.pipeline_depth(1)
             outcome = sequence.answered(
                 answer.status, answer.headers, url=url, now_s=time.monotonic()
             )
-            self._wire.health.head_answered(outcome.latency_s)
+            if sequence.answers > known_from or not health.knows_heads:
+                health.head_answered(outcome.latency_s)
             work.settle(outcome.certain)
             work.ask_singly(outcome.singly)
             if answer.status in (429, 503):
@@ -254,6 +278,9 @@ class SizeAsker:
         line.is_clean = not line.has_left_over
 
     def _send(self, line: PipelineLine, work: SizeWork, sequence: HeadSequence, room: int) -> None:
+        if sequence.oldest is not None and room < sequence.depth // 4:
+            # Some at a time: one by one, each would be a packet and a call of its own.
+            return
         rows = work.take(max(0, room))
         if rows:
             now_s = time.monotonic()

@@ -34,6 +34,10 @@ class Plug(Protocol):
         """The TLS context of all connections."""
         ...
 
+    def standing(self) -> AnySocket | None:
+        """Return a connection that was made by others and is to be used, or None."""
+        ...
+
     def connect(self, host: str, port: int) -> socket.socket:
         """Return a new connected socket."""
         ...
@@ -152,6 +156,11 @@ class _HttpConnection(urllib3.connection.HTTPConnection):
         return self._plug.connect(self.host, self.port)
 
     def connect(self) -> None:
+        standing = self._plug.standing()
+        if standing is not None:
+            self.sock = standing
+            self.is_verified = True  # by the context that all connections share
+            return
         super().connect()
         self._plug.connected(_watched(self.sock))
 
@@ -166,5 +175,10 @@ class _HttpsConnection(urllib3.connection.HTTPSConnection):
         return self._plug.connect(self.host, self.port)
 
     def connect(self) -> None:
+        standing = self._plug.standing()
+        if standing is not None:
+            self.sock = standing
+            self.is_verified = True  # by the context that all connections share
+            return
         super().connect()
         self._plug.connected(_watched(self.sock))

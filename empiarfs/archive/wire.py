@@ -18,9 +18,13 @@ from typing import TypeVar
 
 from empiarfs.archive.connections import ConnectionBudget
 from empiarfs.archive.health import Health
-from empiarfs.archive.lines import Line, Lines
+from empiarfs.archive.hedges import Hedges
+from empiarfs.archive.later import Later
+from empiarfs.archive.lines import Lines
+from empiarfs.archive.pipeline import PipelineLine
+from empiarfs.archive.race import Ask, Entrant, race
 from empiarfs.archive.rate import Payment, RateLimit
-from empiarfs.archive.session import Exchange, Network, SessionLine
+from empiarfs.archive.session import Exchange, Network
 from empiarfs.archive.watch import Watch
 from empiarfs.core.retry import RetryPolicy
 from empiarfs.errors import (
@@ -36,7 +40,6 @@ from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 
 T = TypeVar("T")
-L = TypeVar("L", bound=Line)
 
 # After a refusal that names no time, and at most, however long the archive asks for: each
 # process then tries anew whether it is still meant.
@@ -58,6 +61,7 @@ class Wire:
         lines: All lines of the process.
         health: Where the outcome is noted.
         counters: Likewise, for `status`.
+        later: Asks a second time when it is time.
         limit: How many bytes a second may be received; None for no limit.
         min_rate: Bytes per second below which a body counts as stalled.
     """
@@ -66,9 +70,10 @@ class Wire:
         self,
         network: Network,
         budget: ConnectionBudget,
-        lines: Lines,
+        lines: Lines[PipelineLine],
         health: Health,
         counters: Counters,
+        later: Later,
         *,
         limit: RateLimit | None,
         min_rate: int,
@@ -78,6 +83,8 @@ class Wire:
         self.health = health
         self.counters = counters
         self._lines = lines
+        self._later = later
+        self._hedges = Hedges()
         self._limit = limit
         self._min_rate = min_rate
         self._policy = RetryPolicy()
@@ -114,9 +121,7 @@ class Wire:
         )
 
     @contextmanager
-    def line(
-        self, kind: Callable[[], L], kind_type: type[L], watch: Watch, *, urgent: bool
-    ) -> Iterator[L]:
+    def line(self, watch: Watch, *, urgent: bool, awaited: bool = False) -> Iterator[PipelineLine]:
         """Lend a line, if the archive isn't known to be out of reach, and note how it ends.
 
         Raises:
@@ -127,7 +132,7 @@ class Wire:
             raise InterruptedCallError("the archive client is closed")
         self._drop_if_slept()
         self.health.admit(watch.url)
-        with self._lines.borrowed(kind, kind_type, watch, urgent=urgent) as line:
+        with self._lines.borrowed(watch, urgent=urgent, awaited=awaited) as line:
             self.health.request_began()
             try:
                 yield line
@@ -139,12 +144,13 @@ class Wire:
         self, method: str, url: str, headers: Mapping[str, str], watch: Watch, *, urgent: bool
     ) -> Iterator[Exchange]:
         """Send a request and lend its answer."""
-        with self.line(
-            lambda: SessionLine(self.network), SessionLine, watch, urgent=urgent
-        ) as line:
+        with self.line(watch, urgent=urgent) as line:
             self.counters.add("requests")
+            was_connected = line.socket is not None
             with line.exchange(method, url, headers, watch) as exchange:
                 self.health.received()
+                if was_connected:
+                    self.health.answered(exchange.latency_s)
                 yield exchange
             self.health.received()
 
@@ -188,6 +194,25 @@ class Wire:
         payment = self.payment(count, lambda: True, check)
         while count:
             count -= payment.allowed(count)
+
+    def raced(self, ask: Ask[T], patience: Patience) -> T:
+        """Return what `ask` does, asked a second time if no headers come in the usual time.
+
+        Each attempt is accounted for on its own.
+        """
+
+        def accounted(patience: Patience, entrant: Entrant) -> T:
+            with self.accounted():
+                return ask(patience, entrant)
+
+        return race(
+            accounted,
+            patience,
+            self.health.late_after_s(),
+            self._later,
+            self._hedges,
+            lambda: self.counters.add("hedges"),
+        )
 
     def _drop_if_slept(self) -> None:
         if self.health.slept():

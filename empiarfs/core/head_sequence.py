@@ -108,6 +108,7 @@ class HeadSequence:
         sent: How many requests were sent.
         answers: How many answers came.
         settled: How many rows an outcome named; what is held back isn't among them.
+        depth: How many requests may be under way where the server honours tags.
     """
 
     def __init__(self, *, bare: int = BARE_IN_FLIGHT, hopeful: bool = True) -> None:
@@ -116,6 +117,7 @@ class HeadSequence:
         self.sent = 0
         self.answers = 0
         self.settled = 0
+        self.depth = IN_FLIGHT
         self._in_flight: deque[_Asked] = deque()
         self._held: list[tuple[_Asked, FileVersion]] = []
         self._honours_tags: bool | None = None
@@ -132,7 +134,7 @@ class HeadSequence:
         if self._honours_tags is False or (self._honours_tags is None and not self._hopeful):
             return self._bare - flying - len(self._held)
         unproven = sum(asked.tag is None for asked in self._in_flight) + len(self._held)
-        return IN_FLIGHT - max(flying, unproven)
+        return self.depth - max(flying, unproven)
 
     @property
     def is_bare(self) -> bool:

@@ -71,16 +71,27 @@ class Latency:
             return LatencyView(0, 0.0, 0.0, 0.0)
         return LatencyView(len(times), *(_quantile(times, q) for q in (0.5, 0.9, 0.95)))
 
-    def limit_s(self, factor: float, quantile: float) -> float:
+    @property
+    def is_known(self) -> bool:
+        """Whether there were enough answers to say anything."""
+        return len(self._times) >= _ENOUGH
+
+    def limit_s(self, factor: float, quantile: float, stalls: int | None = None) -> float:
         """Return how long to wait for an answer: `factor` × the quantile, within the bounds.
 
-        Stalls in a row double it up to the upper bound.
+        Args:
+            factor: How many times as long as the quantile.
+            quantile: Of the times, 0 to 1.
+            stalls: How many requests in a row had no answer; each doubles the limit up to the
+                upper bound. All that were noted if None: where many requests are under way,
+                their stalls come together and are no row.
         """
-        if len(self._times) < _ENOUGH:
+        if not self.is_known:
             limit_s = self._unknown_s
         else:
             limit_s = factor * _quantile(sorted(self._times), quantile)
-        limit_s = max(limit_s, self._lowest_s) * 2.0 ** min(self._stalls_in_a_row, 8)
+        doublings = self._stalls_in_a_row if stalls is None else stalls
+        limit_s = max(limit_s, self._lowest_s) * 2.0 ** min(doublings, 8)
         return min(limit_s, max(self._highest_s, self._unknown_s))
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 
 from empiarfs.archive.client import ArchiveClient
+from empiarfs.archive.hedges import Hedges
 from empiarfs.cache.writebehind import WriteBehind
 from empiarfs.core.blocks import PIECE_SIZE, byte_range_of
 from empiarfs.core.retry import RetryPolicy
@@ -27,7 +28,6 @@ from empiarfs.errors import (
     without_frames,
 )
 from empiarfs.fetcher.flights import Flights
-from empiarfs.fetcher.hedges import Hedges
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span
 from empiarfs.patience import Patience
@@ -42,6 +42,8 @@ _IDLE_S = 30.0
 _OFFLINE_PAUSE_S = 1.0
 # Long enough for the request that needed the connection to take it.
 _AFTER_GIVING_WAY_S = 0.05
+# What nobody waits for yet may be late by so many times as much before it is asked for again.
+_FORESEEN_PATIENCE = 1.25
 # How often a span that nobody waits for is tried before it is dropped.
 _FORESEEN_ATTEMPTS = 2
 # Pieces that come within this time are handed out together, in seconds; but no more than
@@ -50,6 +52,10 @@ _MOMENT_S = 0.02
 _MOST_TOGETHER = 8
 # Spans below this many bytes say more about round trips than about speed.
 _SPEED_SAMPLE = 256 * 1024
+# Below this part of the best lately, connections are held up by each other. The best is
+# forgotten slowly: within a thousand spans.
+_SHARED = 0.7
+_FORGETTING = 0.002
 
 
 class _Attempt:
@@ -81,9 +87,10 @@ class _Attempt:
         """Note that the request is on its way."""
         self.sent_s = time.monotonic()
 
-    def may_be_hedged(self) -> bool:
-        """Tell whether somebody waits, and no second GET was sent yet."""
-        return not self.is_hedged and self.span.urgent
+    def late_s(self) -> float:
+        """Return how long it has not been answered; less for what nobody waits for yet."""
+        waited_s = time.monotonic() - self.sent_s
+        return waited_s if self.span.urgent else waited_s / _FORESEEN_PATIENCE
 
 
 class Workers:
@@ -122,11 +129,17 @@ class Workers:
         self._hedges = Hedges()
         # Bytes a second of one connection; to begin with, EMPIAR's as seen from the US.
         self._speed = 1.5e6
+        self._best = 0.0
 
     @property
     def speed(self) -> float:
         """Bytes a second that one connection brought lately, while it brought any."""
         return self._speed
+
+    @property
+    def shares_link(self) -> bool:
+        """Whether connections bring less, now that there are several, than one could."""
+        return self._speed < _SHARED * self._best
 
     @property
     def threads(self) -> int:
@@ -223,14 +236,13 @@ class Workers:
         span = attempt.span
         if self._closed or span.is_anothers(attempt.token):
             return True
-        if attempt.may_be_hedged() and not span.is_answered():
-            waited_s = time.monotonic() - attempt.sent_s
-            if self._hedges.begin(waited_s, self._client.range_latency()):
-                attempt.is_hedged = True
-                self._counters.add("hedges")
-                threading.Thread(
-                    target=self._hedge, args=(span,), name="empiarfs-hedge", daemon=True
-                ).start()
+        is_open = not attempt.is_hedged and not span.is_answered()
+        if is_open and self._hedges.begin(attempt.late_s(), self._client.range_latency()):
+            attempt.is_hedged = True
+            self._counters.add("hedges")
+            threading.Thread(
+                target=self._hedge, args=(span,), name="empiarfs-hedge", daemon=True
+            ).start()
         return False
 
     def _conclude(self, attempt: _Attempt, failure: EmpiarFSError | None) -> None:
@@ -242,7 +254,9 @@ class Workers:
             took_s = time.monotonic() - attempt.answered_s
             size = len(byte_range_of(attempt.missing, span.file.size))
             if size >= _SPEED_SAMPLE and took_s > 0:
-                self._speed += 0.2 * (size / took_s - self._speed)
+                speed = size / took_s
+                self._speed += 0.2 * (speed - self._speed)
+                self._best = max(speed, self._best + _FORGETTING * (self._speed - self._best))
         elif decides and span.missing():
             self._after_failure(span, failure, progressed=span.missing() != attempt.missing)
 

@@ -142,7 +142,7 @@ def test_an_urgent_request_takes_the_line_of_the_youngest_foreseen_one(
     assert counters["stalls"] == 0
 
 
-def test_an_idle_connection_of_the_other_kind_gives_its_slot_up(
+def test_one_connection_carries_listings_and_pipelined_sizes_by_turns(
     server: BrokenServer, make_client: MakeClient
 ) -> None:
     client = make_client(server, max_connections=1)
@@ -152,8 +152,10 @@ def test_an_idle_connection_of_the_other_kind_gives_its_slot_up(
         failures = client.heads("", rows, patience=Patience(5), answered=answers.__setitem__)
         assert not failures
         assert len(answers) == 30
+        read_file(client, 7)
 
     assert server.peak_connections == 1
+    assert server.connections == 1
 
 
 def test_a_machine_that_slept_drops_its_connections_at_once(

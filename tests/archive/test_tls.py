@@ -46,7 +46,18 @@ def test_ranges_listings_and_sizes_come_over_tls(
     assert sizes == {
         f"f{number:02}": FileVersion(2000 + number, DEFAULT_MODIFIED_S) for number in range(40)
     }
-    assert tls_server.connections == 2
+    assert tls_server.connections == 1
+
+
+def test_a_range_goes_over_a_connection_that_was_made_for_sizes(
+    tls_server: BrokenServer, make_client: MakeClient
+) -> None:
+    rows = [ListingItem(f"f{n:02}", False, "2.0K", "2020-09-13 12:27") for n in range(20)]
+    client = make_client(tls_server)
+    client.heads("d", rows, patience=Patience(10), answered=lambda name, version: None)
+
+    assert read(client, remote_file(client, "big", len(DATA)), 5, 900_000) == DATA[5:900_000]
+    assert tls_server.connections == 1
 
 
 @pytest.mark.parametrize("how", ["close", "cancelled"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from empiarfs.archive.hedges import Hedges, hedge_after_s
 from empiarfs.core.latency import LatencyView
-from empiarfs.fetcher.hedges import Hedges, hedge_after_s
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,10 @@ class Hedges:
             waited_s: Seconds since the request was sent.
             latencies: How long first bytes took lately.
         """
-        if waited_s < hedge_after_s(latencies):
-            return False
+        return waited_s >= hedge_after_s(latencies) and self.try_begin()
+
+    def try_begin(self) -> bool:
+        """Tell whether one more second request may be sent; if so, call `ended` after it."""
         with self._lock:
             allowed = _ALLOWANCE + _SHARE * self._answers
             if self._sent >= allowed or self._running >= _AT_ONCE:
