@@ -66,6 +66,32 @@ def test_a_listing_is_asked_for_once(rig: Rig) -> None:
     assert rig.archive.listed == ["10934/data"]
 
 
+def test_who_walks_down_has_the_listings_on_his_way_fetched_at_once(rig: Rig) -> None:
+    rig.tree.lookup("10934", patience())
+    wait_until(lambda: rig.tree.in_memory("10934/data") is not None)
+
+    assert sorted(rig.archive.listed) == ["", "10934", "10934/data"]
+    rig.tree.lookup("10934/data/m003.mrc", patience())
+    assert len(rig.archive.listed) == 3
+
+
+def test_who_lists_the_root_has_no_entry_fetched(rig: Rig) -> None:
+    rig.names("")
+    rig.tree.lookup("10934", patience())
+    rig.tree.lookup("10017", patience())
+
+    assert rig.archive.listed == [""]
+
+
+def test_a_listing_fetched_in_vain_does_no_harm(rig: Rig) -> None:
+    with pytest.raises(NoSuchNameError):
+        rig.tree.lookup("10999", patience())
+
+    with pytest.raises(NoSuchNameError):
+        rig.tree.lookup("10999/data", patience())
+    assert rig.names("10934")
+
+
 def test_a_listing_survives_in_the_catalog(tmp_path: Path, archive: FakeArchive) -> None:
     first = Rig(tmp_path, archive)
     first.names("10934/data")

@@ -69,6 +69,7 @@ _LOCAL_NAMES = frozenset(
 _LOCAL_PREFIXES = (".#", ".fuse_hidden", ".goutputstream-", ".nfs", ".trash-", ".~lock.")
 # SQLite looks for all three beside each database it opens.
 _LOCAL_SUFFIXES = ("-journal", "-shm", "-wal")
+_ENTRY = re.compile(r"[0-9]{5,}", re.ASCII)
 _SWAP_FILE = re.compile(r"\..+\.sw[a-p]\Z", re.DOTALL)  # Vim's
 
 # Apache's stock IndexIgnore: .??* *~ *# HEADER* README* RCS CVS *,v *,t
@@ -113,6 +114,26 @@ def join(parent: str, name: str) -> str:
     ('10934', '10934/data')
     """
     return f"{parent}/{name}" if parent else name
+
+
+def likely_directories(parent: str, name: str) -> tuple[str, ...]:
+    """Return what of `parent/name` and below is most likely a directory somebody goes to.
+
+    An entry has its files in `data`; what has a dot in its name is a file, mostly.
+
+    >>> likely_directories("", "10028")
+    ('10028', '10028/data')
+    >>> likely_directories("10028", "data")
+    ('10028/data',)
+    >>> likely_directories("10028/data", "10028.xml")
+    ()
+    """
+    if not name or "." in name:
+        return ()
+    path = join(parent, name)
+    if parent:
+        return (path,)
+    return (path, join(path, "data")) if _ENTRY.fullmatch(name) else ()
 
 
 def url_path(path: str) -> str:

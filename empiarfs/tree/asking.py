@@ -59,6 +59,7 @@ class TreeConfig:
         listing_ttl_s: How long a listing is believed. Released entries practically never
             change.
         refresh_s: How long to wait for a newer listing where an older one is at hand.
+        ahead_s: How long a listing may take that is fetched before it is asked for.
         stale_pause_s: After a refresh failed, the older listing serves for so long.
         versions: How sizes are asked for.
         rows_in_memory: Rows of all directories kept in memory, some 300 bytes each.
@@ -68,6 +69,7 @@ class TreeConfig:
 
     listing_ttl_s: float = 86_400.0
     refresh_s: float = 20.0
+    ahead_s: float = 30.0
     stale_pause_s: float = 60.0
     versions: VersionAskerConfig = field(default_factory=VersionAskerConfig)
     rows_in_memory: int = 400_000
@@ -150,8 +152,14 @@ class Tree:
 
     # -- directories -----------------------------------------------------------------------
 
-    def directory(self, path: str, patience: Patience) -> Directory:
+    def directory(self, path: str, patience: Patience, coming: str = "") -> Directory:
         """Return the directory at `path`.
+
+        Args:
+            path: Of the directory.
+            patience: Of the caller.
+            coming: A name in it that the caller is on his way to, if he is. If the listing
+                has to be fetched, so are those that he will want next.
 
         Raises:
             NotFoundError: The archive has no such directory.
@@ -161,14 +169,14 @@ class Tree:
             directory = self._directories.get(path)
         if directory is not None and self._is_fresh(directory):
             return directory
-        return self._loading.run(path, patience, lambda: self._load(path, patience))
+        return self._loading.run(path, patience, lambda: self._load(path, patience, coming))
 
     def in_memory(self, path: str) -> Directory | None:
         """Return the directory at `path` if it is known here; asks nobody."""
         with self._lock:
             return self._directories.get(path)
 
-    def _load(self, path: str, patience: Patience) -> Directory:
+    def _load(self, path: str, patience: Patience, coming: str = "") -> Directory:
         with self._lock:
             directory = self._directories.get(path)
         if directory is None:
@@ -181,6 +189,8 @@ class Tree:
             return directory
         old = directory
         if old is None:
+            for each in paths.likely_directories(path, coming):
+                self._foresee_listing(each)
             return self._refresh(path, None, patience)
         try:
             return self._refresh(path, old, patience.limit(self._config.refresh_s))
@@ -191,6 +201,21 @@ class Tree:
             self._counters.add("stale_listings")
             old.no_refresh_before_s = time.monotonic() + self._config.stale_pause_s
             return old
+
+    def _foresee_listing(self, path: str) -> None:
+        """Fetch a listing that is wanted in a moment, if there is such a directory."""
+        if self.in_memory(path) is None:
+            threading.Thread(
+                target=self._try_directory, args=(path,), name="empiarfs-ahead", daemon=True
+            ).start()
+
+    def _try_directory(self, path: str) -> None:
+        try:
+            self.directory(path, Patience(self._config.ahead_s))
+        except EmpiarFSError as exc:
+            logger.debug("the listing of %r was foreseen in vain: %s", path, exc)
+        except Exception:
+            logger.exception("fetching the listing of %r ahead failed unexpectedly", path)
 
     def _is_fresh(self, directory: Directory) -> bool:
         if time.monotonic() < directory.no_refresh_before_s:
@@ -319,7 +344,7 @@ class Tree:
         parent, name = paths.split(path)
         if paths.name_problem(name) or self._is_of_this_machine(parent, name):
             raise NoSuchNameError(f"no {name!r} in {parent!r}")
-        directory = self._parent(parent, patience)
+        directory = self._parent(parent, patience, name)
         index = directory.rows.get(name)
         if index is not None:
             item = directory.items[index]
@@ -337,9 +362,9 @@ class Tree:
         # What is listed is served, whatever it is called.
         return directory is None or name not in directory.rows
 
-    def _parent(self, path: str, patience: Patience) -> Directory:
+    def _parent(self, path: str, patience: Patience, coming: str = "") -> Directory:
         try:
-            return self.directory(path, patience)
+            return self.directory(path, patience, coming)
         except NotFoundError as exc:
             raise NoSuchNameError(f"no directory {path!r}") from exc
 
