@@ -45,7 +45,7 @@ _SHARING_S = 2.0
 _SHARED_ANEW_S = 0.2
 _SMALLEST_SHARE = 2 * 1024 * 1024
 # What keeps ten connections at work, with some requests waiting for the first that is free.
-_REQUESTS_UNDER_WAY = 12
+_REQUESTS_UNDER_WAY = 16
 _LEAST_ENOUGH = 8 * 1024 * 1024
 
 

@@ -60,7 +60,7 @@ class NeighboursConfig:
     """
 
     maximum: int = 32 * _MiB
-    files: int = 24
+    files: int = 64
     first: int = 4
     big: int = 8 * _MiB
     walks: int = 4

@@ -14,10 +14,10 @@ runs to series of frames (`core.frames`).
                                         reads 128 KiB around it already
     three, forwards or backwards        three quarters of what the run has read, or all of
                                         it from the file's start; never above `maximum`
-    a first read of 128 KiB or more at  twice as much; three times after two more, up to
-    the file's start                    8 MiB: a program that asks for much at a time reads
-                                        on, mostly
-    one of 256 KiB or more              three times as much at once: it has told the kernel
+    a first read of 128 KiB or more at  twice as much; six times after one more, and 8 MiB
+    the file's start                    after two: a program that asks for much at a time
+                                        reads on, mostly
+    one of 256 KiB or more              eight times as much at once: it has told the kernel
                                         that it reads in sequence (`cat`, `cp`)
     the last run ended after n bytes    no more than n, until the run has passed that for
                                         good; all of it, up to 8 MiB, after three reads
@@ -50,6 +50,8 @@ _MiB = 1024 * 1024
 _OVERSHOOT = 256 * _KiB
 # What begins like a long sequence may all the same be a frame of this size.
 _MOST_EAGER = 8 * _MiB
+# A range is no longer than this part of the way from the reader to it.
+_NEAR = 3
 # Frames below this many bytes count as so long where room is shared out: a piece.
 _SMALLEST_FRAME = 64 * _KiB
 
@@ -62,8 +64,8 @@ class ReadAheadConfig:
         maximum: Largest window. It must keep the link full for the time that a request
             takes: 120 MB/s for 0.2 s are 24 MB.
         smallest_step: Ranges are so long at least, where a window allows it, and
-        largest_step: so long at most. In between, a window is ten of them, so that
-            all connections work at it.
+        largest_step: so long at most. In between, a window is sixteen of them: all
+            connections work at some, and some wait, so that none is ever without.
         large: A first read of so many bytes at the file's start comes from a program that
             reads much at a time, and
         eager: one of so many from a program that has announced a sequence.
@@ -206,14 +208,18 @@ class ReadAhead:
     def _grow(self, run: Run) -> None:
         if run.is_sequence:
             reach = self._reach(run)
-            run.window = min(2 * run.window or reach, reach, self.maximum)
+            # What began with much at a time isn't in doubt, and a link takes time to fill.
+            least = reach if run.is_large and run.length < _MOST_EAGER else 0
+            run.window = min(max(2 * run.window or reach, least), reach, self.maximum)
 
     def _reach(self, run: Run) -> int:
         """Return how many bytes a run of this length may be planned ahead."""
         length = run.length
         if run.is_large:
+            if run.upwards > 1:
+                return max(_MOST_EAGER, length)
             # The kernel asks for two more such before it is known whether it goes on.
-            factor = 3 if run.is_eager or run.upwards > 1 else 2
+            factor = 8 if run.is_eager else 6 if run.upwards else 2
             return max(min(factor * length, _MOST_EAGER), length)
         # A run from the start of a file goes on more often than one from its middle.
         return length if run.start == 0 else length * 3 // 4
@@ -246,7 +252,7 @@ class ReadAhead:
         if target <= start or (target - start < step and target < end and start > run.stop):
             return []
         run.planned_to = target
-        return split(start, target, step)
+        return split(start, target, step, least=self._config.smallest_step, reader=run.stop)
 
     def _trusted(self, run: Run) -> int:
         """Return how far to plan for a run because of those before it."""
@@ -274,19 +280,38 @@ class ReadAhead:
         ]
 
     def _step(self, window: int) -> int:
-        step = min(max(window // 10, self._config.smallest_step), self._config.largest_step)
-        # Four at least, so that one is read while the others come.
-        step = max(step, min(self.least_step, window // 4))
-        # On a grid of powers of two, so that ranges end where stored blocks do.
-        return 1 << (step.bit_length() - 1)
+        step = min(max(window // 16, self._config.smallest_step), self._config.largest_step)
+        # Eight at least, so that some are read and some wait while the others come.
+        step = max(step, min(self.least_step, window // 8))
+        # On a grid of powers of two, so that ranges end where stored blocks do: the nearest.
+        return 1 << ((step * 45 // 32).bit_length() - 1)
 
 
-def split(start: int, stop: int, step: int) -> list[ByteRange]:
+def split(start: int, stop: int, step: int, *, least: int = 0, reader: int = 0) -> list[ByteRange]:
     """Return `[start, stop)` cut where the grid of `step` is, but without slivers.
 
+    What lies near a `reader` is cut smaller, where `least` says how small it may be: he is
+    there soon, and one connection takes its time for a large range.
+
     >>> [(part.start, part.stop) for part in split(5, 42, 10)]
-    [(5, 20), (20, 30), (30, 42)]
+    [(5, 10), (10, 20), (20, 30), (30, 42)]
+    >>> [len(part) for part in split(0, 128, 32, least=8)]
+    [8, 8, 8, 8, 8, 8, 16, 16, 16, 32]
     """
+    parts: list[ByteRange] = []
+    while least and start < stop:
+        near = 1 << max((start - reader) // _NEAR, least).bit_length() - 1
+        if near >= step:
+            break
+        end = min((start // near + 1) * near, stop)
+        if stop - end < near // 2:
+            end = stop
+        parts.append(ByteRange(start, end))
+        start = end
+    return parts + _even(start, stop, step)
+
+
+def _even(start: int, stop: int, step: int) -> list[ByteRange]:
     grid = range((start // step + 1) * step, stop, step)
-    cuts = [cut for cut in grid if cut - start >= step and stop - cut >= step // 2]
+    cuts = [cut for cut in grid if cut - start >= step // 2 and stop - cut >= step // 2]
     return [ByteRange(a, b) for a, b in pairwise([start, *cuts, stop]) if b > a]

@@ -59,9 +59,10 @@ _MOST_ALONG = 256 * 1024
 _PLANS_KEPT = 256
 # Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
 _WORTHWHILE_S = 0.05
-# A connection that brings bytes for three round trips and waits for one is at work three
-# quarters of the time.
-_ROUND_TRIPS = 3
+# A connection that brings bytes for six round trips and waits for one is at work for six
+# sevenths of the time. Where they share a link that is full, two thirds are enough.
+_ROUND_TRIPS = 6
+_ROUND_TRIPS_SHARED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +326,8 @@ class Fetcher:
         connections together are faster, more on a fast one, where they aren't.
         """
         waiting_s = self._client.range_latency().median_s
-        size = int(self._workers.speed * max(_WORTHWHILE_S, _ROUND_TRIPS * waiting_s))
+        round_trips = _ROUND_TRIPS_SHARED if self._workers.shares_link else _ROUND_TRIPS
+        size = int(self._workers.speed * max(_WORTHWHILE_S, round_trips * waiting_s))
         return min(max(size, self._config.smallest_span), self._config.largest_span)
 
     def drop_foreseen(self, file: RemoteFile) -> None:
