@@ -2,6 +2,8 @@
 
     adapter.py         requests become calls of `files.Files`
     answers.py         whatever happens in a handler, it ends in a result or an errno
+    xattr.py           the same with extended attributes
+    journeys.py        all look-ups of one system call share a deadline
     errnos.py          which errno for which error
     stat_structure.py  attributes become a `stat`
     handles.py         what is open
@@ -15,12 +17,13 @@ Importing this package loads libfuse, and raises OSError where there is none.
 
 from __future__ import annotations
 
-from empiarfs.fuse.adapter import AdapterConfig, FuseAdapter, XattrFuseAdapter
+from empiarfs.fuse.adapter import AdapterConfig, FuseAdapter
 from empiarfs.fuse.errnos import ERRNO_BY_ERROR, errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.library import VERSION, can_invalidate
 from empiarfs.fuse.session import SUBTYPE, SessionOptions, serve
+from empiarfs.fuse.xattr import XattrFuseAdapter
 
 __all__ = [
     "ERRNO_BY_ERROR",

@@ -21,7 +21,6 @@ that have locks of their own.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
@@ -32,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from empiarfs.errors import BadHandleError, EmpiarFSError, NoAttributeError, ReadOnlyError
+from empiarfs.errors import BadHandleError, EmpiarFSError, ReadOnlyError
 from empiarfs.fuse import library
 from empiarfs.fuse.answers import answers, refuses
 from empiarfs.fuse.callers import Caller, current_caller
@@ -236,7 +235,9 @@ class FuseAdapter(mfusepy.Operations):
         # Of an open file too, what its path shows now: the kernel keeps the answer for all
         # who have the file open, and an old handle's would give a new one a wrong size.
         inner = (
-            self._handles.file(info.fh).path if path is None and info is not None else _inner(path)
+            self._handles.file(info.fh).path
+            if path is None and info is not None
+            else inner_path(path)
         )
         with self._looking_up(inner) as patience:
             attributes = self._files.attributes(inner, patience)
@@ -261,7 +262,7 @@ class FuseAdapter(mfusepy.Operations):
     @answers
     def opendir(self, path: str) -> int:
         """Open a directory."""
-        inner = _inner(path)
+        inner = inner_path(path)
         with self._looking_up(inner, last=True) as patience:
             handle = self._files.open_directory(inner, patience)
             parent = inner.rpartition("/")[0]
@@ -317,8 +318,8 @@ class FuseAdapter(mfusepy.Operations):
             raise ReadOnlyError("the archive can't be written")
         self._opening.now = True
         try:
-            with self._looking_up(_inner(path), last=True) as patience:
-                opened = self._files.open(_inner(path), patience)
+            with self._looking_up(inner_path(path), last=True) as patience:
+                opened = self._files.open(inner_path(path), patience)
         finally:
             self._opening.now = False
         try:
@@ -326,7 +327,7 @@ class FuseAdapter(mfusepy.Operations):
         except BaseException:
             self._files.release(opened.handle)
             raise
-        self._handles.add(opened.handle, OpenFile(_inner(path), size))
+        self._handles.add(opened.handle, OpenFile(inner_path(path), size))
         info.fh = opened.handle
         info.keep_cache = int(opened.keep_cache)
         info.direct_io = int(opened.direct_io)
@@ -371,39 +372,12 @@ class FuseAdapter(mfusepy.Operations):
     write = refuses("write")
 
 
-class XattrFuseAdapter(FuseAdapter):
-    """The same, showing extended attributes (`-o xattr`)."""
+def inner_path(path: str | None) -> str:
+    """Return the kernel's path as the file system spells it.
 
-    @answers
-    def listxattr(self, path: str) -> tuple[str, ...]:
-        """Return the names of the extended attributes."""
-        return self._files.attribute_names(_inner(path))
-
-    @answers
-    def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
-        """Return the value of an extended attribute."""
-        # The kernel asks for security.* and system.* on its own, for each file.
-        if not name.startswith("user."):
-            raise NoAttributeError(f"no attribute {name}")
-        return self._files.attribute(_inner(path), name, self._patience(self._config.lookup_s))
-
-
-class FuseSession(mfusepy.FUSE):
-    """mfusepy's loop, with a `stat` that isn't filled from a dictionary.
-
-    The dictionary was most of what a `getattr` cost.
+    Raises:
+        BadHandleError: There is none, of a handle that isn't open.
     """
-
-    def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
-        """Answer `stat` and `fstat`."""
-        decoded = None if path is None else path.decode(self.encoding, self.errors)
-        filled = self.operations.getattr(decoded, info.contents if info else None)
-        ctypes.memmove(buffer, ctypes.byref(filled), ctypes.sizeof(filled))
-        return 0
-
-
-def _inner(path: str | None) -> str:
-    """Return the kernel's path as the file system spells it."""
     if path is None:
         raise BadHandleError("neither a path nor an open handle")
     return path[1:]

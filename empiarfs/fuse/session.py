@@ -5,6 +5,7 @@ Threading: `serve` blocks the calling thread; libfuse makes threads of its own.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from typing import Any
 
 from empiarfs.errors import MountError
 from empiarfs.fuse import library
-from empiarfs.fuse.adapter import FuseAdapter, FuseSession
+from empiarfs.fuse.adapter import FuseAdapter
+from empiarfs.fuse.library import mfusepy
 
 # libfuse 3 can be told what has changed, libfuse 2 can't and so asks again.
 _TIMEOUT_S = {3: 3600, 2: 1}
@@ -83,6 +85,20 @@ def session_keywords(options: SessionOptions) -> dict[str, Any]:
     if major == 2 and options.nonempty:
         keywords["nonempty"] = True  # libfuse 3 neither needs nor knows it
     return keywords
+
+
+class FuseSession(mfusepy.FUSE):
+    """mfusepy's loop, with a `stat` that isn't filled from a dictionary.
+
+    The dictionary was most of what a `getattr` cost.
+    """
+
+    def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
+        """Answer `stat` and `fstat`."""
+        decoded = None if path is None else path.decode(self.encoding, self.errors)
+        filled = self.operations.getattr(decoded, info.contents if info else None)
+        ctypes.memmove(buffer, ctypes.byref(filled), ctypes.sizeof(filled))
+        return 0
 
 
 def serve(adapter: FuseAdapter, options: SessionOptions) -> None:

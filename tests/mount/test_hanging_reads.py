@@ -100,7 +100,7 @@ def took_s(call: Callable[[], object]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [100, 300])
+@pytest.mark.parametrize("count", [100, 400])
 def test_readers_that_hang_keep_nobody_from_what_is_known(
     server: BrokenServer, count: int, tmp_path: Path
 ) -> None:
