@@ -1,8 +1,9 @@
 """Where a mount logs: a bounded file of its own, or stderr in the foreground.
 
 A line begins with time and level, and is one line whatever is in it, so that no file name
-can forge another. The file is for its user only, since names of data sets under embargo
-may stand in it, and is at most 40 MB with its three predecessors.
+can forge another, nor steer the terminal on which the log is read. The file is for its user
+only, since names of data sets under embargo may stand in it, and is at most 40 MB with its
+three predecessors.
 
 Threading: `logging` locks; `reopen` may be called from any thread.
 """
@@ -31,6 +32,8 @@ _PREDECESSORS = 3
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 _STDERR = 2
+# What ends a line or steers a terminal: a server may put it into a status line or a name.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def default_log_file(mount_point: str) -> Path:
@@ -46,13 +49,16 @@ def default_log_file(mount_point: str) -> Path:
     return directory / "empiarfs" / f"{name}.log"
 
 
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
 class _Formatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__(_FORMAT, _TIME_FORMAT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
-        return line.replace("\r", "\\r").replace("\n", "\\n")
+        return _CONTROL.sub(_escape, super().formatMessage(record))
 
 
 class _LogFile(RotatingFileHandler):
