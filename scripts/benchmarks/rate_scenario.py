@@ -30,6 +30,7 @@ _LIMIT = 10_000_000
 _SLOW_LIMIT = 262_144
 _WARM_UP_S = 2.0
 _WINDOW_S = 10.0
+_START_DEADLINE_S = 60.0
 _NS = 1_000_000_000
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -107,7 +108,8 @@ def _share(commands: Sequence[Sequence[str]], limit: int = _LIMIT) -> float:
             stack.enter_context(_started(command, output))
             for command, output in zip(commands, outputs, strict=True)
         ]
-        time.sleep(_WARM_UP_S + _WINDOW_S + 1.5)
+        _wait_for_a_line(outputs)
+        time.sleep(_WARM_UP_S + _WINDOW_S + 1.0)
         for reader in readers:
             if reader.poll() is not None:
                 raise WrongAnswerError(f"a program ended with status {reader.returncode}")
@@ -116,7 +118,7 @@ def _share(commands: Sequence[Sequence[str]], limit: int = _LIMIT) -> float:
         told = [_content(output) for output in outputs]
     rows = [[tuple(map(int, line.split())) for line in text.split(b"\n")[:-1]] for text in told]
     if not all(rows):
-        raise WrongAnswerError("a program received nothing")
+        raise WrongAnswerError("a program said nothing")
     start_ns = max(lines[0][0] for lines in rows) + int(_WARM_UP_S * _NS)
     end_ns = start_ns + int(_WINDOW_S * _NS)
     if min(lines[-1][0] for lines in rows) < end_ns - _NS:
@@ -147,6 +149,15 @@ def _started(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.P
     finally:
         process.kill()
         process.wait()
+
+
+def _wait_for_a_line(outputs: Sequence[IO[bytes]]) -> None:
+    """Return once all programs have received something."""
+    deadline_s = time.monotonic() + _START_DEADLINE_S
+    while not all(os.fstat(output.fileno()).st_size for output in outputs):
+        if time.monotonic() > deadline_s:
+            raise WrongAnswerError("a program receives nothing")
+        time.sleep(0.05)
 
 
 def _content(output: IO[bytes]) -> bytes:
