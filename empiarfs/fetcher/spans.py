@@ -89,10 +89,15 @@ class Span:
         with self._condition:
             self._running += 1
 
-    def own(self, attempt: object) -> bool:
-        """Make the GET `attempt` the one that brings the pieces; False if another is."""
+    def own(self, attempt: object, first: int) -> bool:
+        """Make the GET `attempt`, for pieces from `first` on, the one that brings them.
+
+        Returns:
+            False if another one is; or if another has brought some of them and failed, since
+            no piece may come twice.
+        """
         with self._condition:
-            if self._owner is None:
+            if self._owner is None and first == self._next:
                 self._owner = attempt
             return self._owner is attempt
 

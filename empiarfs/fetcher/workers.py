@@ -153,8 +153,15 @@ class Workers:
         with self._lock:
             room = self._limit - self._threads
             for _ in range(min(room, len(spans) - self._queue.idle_takers())):
+                thread = threading.Thread(target=self._serve, name="empiarfs-fetch", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as exc:
+                    # The machine gives no more; those that there are do the work, or the next
+                    # one to be started does.
+                    logger.warning("can't start a thread to fetch with: %s", exc)
+                    break
                 self._threads += 1
-                threading.Thread(target=self._serve, name="empiarfs-fetch", daemon=True).start()
 
     def close(self) -> None:
         """Fail all spans and end the threads."""
@@ -263,7 +270,7 @@ class Workers:
     def _receive(self, attempt: _Attempt) -> Iterator[memoryview]:
         """Yield buffers for the missing pieces, and hand out what is in each once it is full."""
         span = attempt.span
-        if not span.own(attempt.token):
+        if not span.own(attempt.token, attempt.missing.start):
             raise InterruptedCallError("another answer came first")
         attempt.answered_s = time.monotonic()
         together = self._pieces_together()
