@@ -40,6 +40,9 @@ from empiarfs.core.files import FileVersion
 from empiarfs.core.listing import ListingItem
 from empiarfs.core.sizes import size_text
 from empiarfs.stats import Counters
+from tests.support.campaign import is_whole
+from tests.support.disks import faulty_disk
+from tests.support.waiting import wait_until
 
 ARCHIVE = "https://archive.test/empiar/"
 
@@ -1022,3 +1025,25 @@ def test_other_threads_run_while_a_large_directory_is_read(file: Path) -> None:
 
     # Reading takes at least 40 ms; with the interpreter's 5 ms for each turn that is 8.
     assert turns >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.fuse
+@pytest.mark.expects_warnings
+def test_a_disk_that_hangs_costs_seconds_and_is_left_alone_then(tmp_path: Path) -> None:
+    with faulty_disk(tmp_path) as disk:
+        file = disk.path / "catalog-v1.db"
+        stored(file, known("a"))
+        with opened(file) as catalog:
+            disk.hang()
+            began_s = time.monotonic()
+            assert catalog.directory("a") is None
+            assert time.monotonic() - began_s < 30
+            assert "too long" in (catalog.unwell or "")
+            began_s = time.monotonic()
+            assert all(catalog.directory("a") is None for _ in range(100))
+            assert time.monotonic() - began_s < 3
+            disk.wake()
+            if is_whole():
+                wait_until(lambda: catalog.directory("a") == known("a"), 60)
+                assert catalog.unwell is None

@@ -84,15 +84,16 @@ class Generations:
     """The generations below one folder, which need not exist before they are used.
 
     Args:
-        directory: The folder; it is made again when it vanishes, but only on the device
-            where it or its parent was first seen: what is on another disk was unmounted.
+        directory: The folder, an absolute path; it is made again when it vanishes, but only
+            while a disk is mounted where its first one was. Not: on the same device, whose
+            number is another after each mount of a btrfs or tmpfs.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._pointer = directory / "current"
         self._lock_path = os.fspath(directory / "generations.lock")
-        self._device: int | None = None
+        self._disk: Path | None = None  # where the directory's disk is mounted
 
     def open(self) -> Generation:
         """Return the current generation, making the first one if there is none.
@@ -137,16 +138,13 @@ class Generations:
         return not left
 
     def _make_directory(self) -> None:
-        if self._device is None:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._device = os.stat(self.directory).st_dev
-            return
-        existing = self.directory
-        while not existing.exists():
-            existing = existing.parent
-        if os.stat(existing).st_dev != self._device:
+        if self._disk is None:
+            _make_folders(self.directory)
+            self._disk = _mount_point_of(self.directory)
+        elif not os.path.ismount(self._disk):
             raise CacheError(f"{self.directory} is gone with the disk that it was on")
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            _make_folders(self.directory)
 
     def _current(self) -> Path | None:
         try:
@@ -202,6 +200,21 @@ class Generations:
             folder.st_dev,
             folder.st_ino,
         )
+
+
+def _make_folders(folder: Path) -> None:
+    """Make what is missing of a path, for its owner only; `mkdir -p` would follow the umask."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _mount_point_of(folder: Path) -> Path:
+    """Return where the disk is mounted that the folder is on."""
+    folder = Path(os.path.realpath(folder))
+    while not os.path.ismount(folder):
+        folder = folder.parent
+    return folder
 
 
 def _number(name: str) -> int:

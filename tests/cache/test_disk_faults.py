@@ -12,6 +12,7 @@ import pickle
 import shutil
 import socket
 import sqlite3
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -570,6 +571,27 @@ def test_a_directory_that_went_with_its_disk_is_not_made_elsewhere(
         assert "gone" in str(store.usage().unwell)
     finally:
         subprocess.run(["mount", "-t", "tmpfs", "none", small_disk], check=True)
+    store.close()
+
+
+def test_a_directory_is_used_again_when_its_disk_is_back(
+    small_disk: Path, clock: Clock, counters: Counters
+) -> None:
+    store = DiskBlockStore(small_disk / "cache/blocks", LIMIT, counters, clock=clock)
+    assert works(store)
+    subprocess.run(["umount", "--lazy", small_disk], check=True)
+    clock.now += 11.0
+    put(store, 5)
+    assert "gone" in str(store.usage().unwell)
+    # Another device by number, as a btrfs is after each mount.
+    subprocess.run(["mount", "-t", "tmpfs", "none", small_disk], check=True)
+    clock.now += 11.0
+
+    assert works(store)
+    clock.now += 11.0
+    assert places_of(store, 77)
+    assert store.usage().unwell is None
+    assert stat.S_IMODE((small_disk / "cache").stat().st_mode) == 0o700
     store.close()
 
 

@@ -167,7 +167,8 @@ def _shut_down(disk: Disk) -> None:
 
 
 def _remove_cache(disk: Disk) -> None:
-    shutil.rmtree(disk.path / "cache")
+    # What the mount makes anew meanwhile goes as well.
+    subprocess.run(["rm", "-rf", disk.path / "cache"], check=False)
 
 
 def _detach(disk: Disk) -> None:
