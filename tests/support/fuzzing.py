@@ -18,6 +18,7 @@ Threading: none.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import os
 import random
@@ -33,7 +34,7 @@ from tests.support.campaign import is_whole
 CORPUS = Path(__file__).parent.parent / "data" / "fuzz"
 EXAMPLES = 250
 LONG_S = 30.0
-_EXAMPLES_AT_ONCE = 2_000
+_EXAMPLES_AT_ONCE = 500
 _LONGEST = 64 * 1024
 
 Edit = tuple[str, int, int, int]
@@ -134,6 +135,8 @@ def _run(
     if seconds_to_fuzz() <= 0:
         hypothesis.settings(max_examples=examples)(test)()
         return
+    # It is meant to last: pytest's own timer would take it for one that hangs.
+    faulthandler.cancel_dump_traceback_later()
     while time.monotonic() < deadline_s:
         seeded = hypothesis.seed(random.getrandbits(64))(hypothesis.given(strategy)(check))
         hypothesis.settings(max_examples=_EXAMPLES_AT_ONCE, derandomize=False, database=None)(
