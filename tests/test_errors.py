@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,10 @@ from empiarfs.fetcher import Fetcher
 from empiarfs.fetcher.spans import Span
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
+from tests.support.broken_server import Fault
+from tests.support.changing import ChangingServer, is_for_bytes
 from tests.support.fake_archive import FakeArchive
+from tests.support.model_rig import Clock, Rig
 from tests.support.waiting import wait_until
 
 
@@ -90,6 +94,23 @@ def test_a_request_that_failed_leaves_nothing_for_the_collector() -> None:
         wait_until(lambda: not _spans())
     finally:
         fetcher.close()
+
+
+@pytest.mark.usefixtures("_no_collection")
+def test_a_request_that_is_repeated_leaves_nothing_either(tmp_path: Path) -> None:
+    size = 1_500_000
+    with ChangingServer({"of this test.mrc": size}) as server:
+        rig = Rig(server.url, tmp_path, Clock())
+        try:
+            handle = rig.files.open("of this test.mrc", Patience(20)).handle
+            # The connection that had told the size is gone by the time of the first read.
+            server.fault(is_for_bytes, Fault.reset("request"))
+            assert len(rig.files.read(handle, 0, size, Patience(20))) == size
+            rig.fetcher.flush()
+            assert server.faults_met.total() == 1
+            wait_until(lambda: not _spans())
+        finally:
+            rig.close()
 
 
 def _spans() -> list[Span]:

@@ -32,6 +32,7 @@ from empiarfs.errors import (
     StalledError,
     UnavailableError,
     UnreachableError,
+    without_frames,
 )
 from empiarfs.stats import Counters
 
@@ -141,6 +142,8 @@ class SessionLine(Line):
             dead = self.reused and not watch.received_bytes and self.socket is not None
             if not dead or isinstance(exc, StalledError):
                 raise
+            # Those of urllib3 hold the error themselves, and by the watch the caller's bytes.
+            without_frames(exc)
         self.hang_up(reset=True)
         self.answer = None
         return self._send(method, url, headers, watch)
