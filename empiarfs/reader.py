@@ -97,6 +97,8 @@ class Reader:
             self.plan.maximum = most
             self.plan.least_step = self._fetcher.worthwhile_size
             foreseen = self.plan.starved(wanted)
+        if foreseen and not self._foresaw:
+            self._fetcher.prepare(self.file.size - wanted.start)
         self._note(foreseen)
         return foreseen
 

@@ -195,6 +195,13 @@ class ArchiveClient:
         """End all requests at once with InterruptedCallError and free the slots."""
         self._wire.close()
 
+    def prepare(self, connections: int) -> None:
+        """Have so many connections at hand soon, since many ranges are going to be asked for.
+
+        Returns at once. Fewer are made where the budget or its pace allows no more.
+        """
+        self._wire.prepare(connections)
+
     def read_range(
         self,
         file: RemoteFile,

@@ -27,6 +27,7 @@ Threading: a line belongs to the thread that borrowed it; `Lines` is safe from a
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ from empiarfs.archive.later import Later
 from empiarfs.archive.sockets import AnySocket, Breaker, cut
 from empiarfs.archive.watch import Watch
 from empiarfs.errors import EmpiarFSError, InterruptedCallError, StalledError
+
+logger = logging.getLogger(__name__)
 
 MAX_IDLE = 2
 IDLE_S = 4.0
@@ -178,6 +181,38 @@ class Lines(Generic[L]):
                 del self._loans[number]
             self._take_back(line, error)
 
+    def prepare(self, count: int, connect: Callable[[L], None]) -> None:
+        """Have up to `count` connections at hand soon, if the budget and its pace allow it.
+
+        Args:
+            count: Connections, those in use and idle ones included.
+            connect: Connects a line; called in a thread of its own.
+        """
+        with self._lock:
+            missing = 0 if self._closed else count - len(self._idle) - len(self._loans)
+        for _ in range(missing):
+            slot = self._budget.try_acquire(urgent=False, connecting=True)
+            if slot is None:
+                return
+            threading.Thread(
+                target=self._connect, args=(slot, connect), name="empiarfs-connect", daemon=True
+            ).start()
+
+    def _connect(self, slot: Slot, connect: Callable[[L], None]) -> None:
+        line = self._make()
+        line.slot = slot
+        line.urgent = False
+        try:
+            connect(line)
+        except EmpiarFSError as exc:
+            logger.debug("no connection at hand: %s", exc)
+            self._discard(line, reset=True)
+        except BaseException:
+            self._discard(line, reset=True)
+            raise
+        else:
+            self._keep(line)
+
     def end_all(self, error: EmpiarFSError) -> None:
         """Close idle lines and end what is in flight with `error`."""
         with self._lock:
@@ -256,7 +291,9 @@ class Lines(Generic[L]):
         with self._lock:
             closed = self._closed
             if not closed:
-                self._idle.append((now_s + line.idle_s, line))
+                # One that has carried nothing yet may still be on its way: the last to be taken.
+                place = len(self._idle) if line.reused else 0
+                self._idle.insert(place, (now_s + line.idle_s, line))
                 # Waiters take theirs in a moment.
                 surplus = max(0, len(self._idle) - MAX_IDLE - self._budget.waiting)
                 for index, (until_s, each) in enumerate(self._idle[:surplus]):

@@ -139,6 +139,18 @@ class Wire:
             finally:
                 self.health.request_ended()
 
+    def prepare(self, count: int) -> None:
+        """Have up to `count` connections at hand soon; what goes wrong is nobody's trouble."""
+        if self._closed.is_set() or self.network.proxies or self.health.state != "online":
+            return
+        url = self.network.origin.base_url
+
+        def connect(line: PipelineLine) -> None:
+            limit_s = self.network.connect_timeout_s
+            line.begin(self.watch(url, Patience(limit_s), limit_s))
+
+        self._lines.prepare(count, connect)
+
     @contextmanager
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], watch: Watch, *, urgent: bool

@@ -20,7 +20,8 @@ runs to series of frames (`core.frames`).
     one of 256 KiB or more              eight times as much at once: it has told the kernel
                                         that it reads in sequence (`cat`, `cp`)
     the last run ended after n bytes    no more than n, until the run has passed that for
-                                        good; all of it, up to 8 MiB, after three reads
+                                        good; all of it, up to 8 MiB, after three reads, or
+                                        after one of 128 KiB if n was 1 MiB or more
     the last two ended after n bytes    all of n, from the first read on: what is read are
                                         frames, wherever they lie
     a series of frames                  the same; and the next frames, twice as many at each
@@ -50,6 +51,8 @@ _MiB = 1024 * 1024
 _OVERSHOOT = 256 * _KiB
 # What begins like a long sequence may all the same be a frame of this size.
 _MOST_EAGER = 8 * _MiB
+# What is read of a stack in one go, at least, for the next such to be taken for a frame.
+_LARGE_FRAME = _MiB
 # A range is no longer than this part of the way from the reader to it.
 _NEAR = 3
 # Frames below this many bytes count as so long where room is shared out: a piece.
@@ -176,7 +179,7 @@ class ReadAhead:
             run.bound, run.sure = run.start + series.length, True
             run.hungry = series.ahead > 0
         elif not run.is_island:
-            self._foresee_end(run, earlier)
+            self._foresee_end(run, earlier, self._config.large)
         if run.start == 0:
             run.is_large = len(read) >= self._config.large
             run.is_eager = len(read) >= self._config.eager
@@ -184,13 +187,15 @@ class ReadAhead:
         return run
 
     @staticmethod
-    def _foresee_end(run: Run, earlier: list[Run]) -> None:
+    def _foresee_end(run: Run, earlier: list[Run], large: int) -> None:
         """Expect the run to be as long as those before it."""
         *_, before, last = None, None, *earlier
         if last is not None and before is not None and are_alike(last.length, before.length):
             run.bound, run.sure = run.start + max(last.length, before.length), True
         elif last is not None and last.reads > 2:
             run.bound = run.start + last.length
+            # Much at a time, and after a stretch that took many such: the next frame.
+            run.is_frame = run.length >= large and last.length >= _LARGE_FRAME
 
     def _begin_as_expected(self, run: Run) -> None:
         expected, self.expected = self.expected, None
@@ -259,7 +264,8 @@ class ReadAhead:
         if run.sure:
             return self.maximum
         # One predecessor says little, and more together with a sequence.
-        return min(_MOST_EAGER, self.maximum) if run.upwards > 1 else 0
+        is_likely = run.upwards > 1 or run.is_frame
+        return min(_MOST_EAGER, self.maximum) if is_likely else 0
 
     def _plan_down(self, run: Run) -> list[ByteRange]:
         stop = min(run.planned_to, run.start)

@@ -43,12 +43,14 @@ class Run:
         sure: All up to `bound` will be read.
         is_large: It began at the file's start, with a read of much at a time.
         is_eager: It began with a read that announces a sequence.
+        is_frame: It began as a frame does, after another one.
     """
 
     __slots__ = (
         "bound",
         "hungry",
         "is_eager",
+        "is_frame",
         "is_island",
         "is_large",
         "number",
@@ -75,6 +77,7 @@ class Run:
         self.sure = False
         self.is_large = False
         self.is_eager = False
+        self.is_frame = False
 
     @property
     def length(self) -> int:

@@ -55,6 +55,10 @@ logger = logging.getLogger(__name__)
 
 # How much of what is foreseen a request brings along with what is waited for.
 _MOST_ALONG = 256 * 1024
+# A connection takes two round trips or three: whoever seems to begin a stream has some opened
+# while his first bytes are on their way, one for each so many bytes.
+_PREPARED = 5
+_PREPARED_FOR = 1024 * 1024
 # Plans that wait for the foreseeing thread; older ones are forgotten.
 _PLANS_KEPT = 256
 # Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
@@ -329,6 +333,10 @@ class Fetcher:
         round_trips = _ROUND_TRIPS_SHARED if self._workers.shares_link else _ROUND_TRIPS
         size = int(self._workers.speed * max(_WORTHWHILE_S, round_trips * waiting_s))
         return min(max(size, self._config.smallest_span), self._config.largest_span)
+
+    def prepare(self, size: int) -> None:
+        """Have connections at hand for `size` bytes that somebody has begun to read."""
+        self._client.prepare(min(_PREPARED, -(-size // _PREPARED_FOR)))
 
     def drop_foreseen(self, file: RemoteFile) -> None:
         """Forget what was foreseen of `file` and isn't on its way yet."""

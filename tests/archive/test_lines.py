@@ -142,6 +142,34 @@ def test_an_urgent_request_takes_the_line_of_the_youngest_foreseen_one(
     assert counters["stalls"] == 0
 
 
+def test_prepared_connections_carry_what_is_asked_next(
+    server: BrokenServer, make_client: MakeClient
+) -> None:
+    client = make_client(server)
+    client.prepare(4)
+    wait_until(lambda: server.open_connections == 4)
+    server.latency_s = 0.05
+    readers = Readers()
+    for number in range(4):
+        readers.start(client, number, urgent=True)
+    readers.join()
+
+    assert readers.errors == []
+    assert server.connections == 4
+    client.prepare(2)
+    assert server.connections == 4
+
+
+def test_prepared_connections_that_nobody_uses_are_closed_soon(
+    server: BrokenServer, client: ArchiveClient
+) -> None:
+    client.prepare(5)
+    wait_until(lambda: server.open_connections == 5)
+    wait_until(lambda: server.open_connections <= 2, 3)
+
+    assert client.connections_in_use <= 2
+
+
 def test_one_connection_carries_listings_and_pipelined_sizes_by_turns(
     server: BrokenServer, make_client: MakeClient
 ) -> None:

@@ -165,10 +165,18 @@ def test_a_run_is_not_read_past_the_length_of_the_one_before() -> None:
 
 
 def test_the_rest_of_that_length_is_planned_at_the_third_read() -> None:
-    found = plans(frames([MiB, 5 * MiB], 8 * REQUEST))
+    found = plans(frames([MiB, 5 * MiB], 7 * REQUEST))
 
-    assert found[8:10] == [(0, 0), (0, 0)]
-    assert found[10] == (5 * MiB + 3 * REQUEST, 5 * MiB + 8 * REQUEST)
+    assert found[7:9] == [(0, 0), (0, 0)]
+    assert found[9] == (5 * MiB + 3 * REQUEST, 5 * MiB + 7 * REQUEST)
+
+
+def test_after_a_large_frame_the_next_is_planned_at_its_first_large_read() -> None:
+    found = plans(frames([MiB, 5 * MiB], 8 * REQUEST))
+    small = plans([*frames([MiB], 8 * REQUEST), (5 * MiB, PAGE)])
+
+    assert found[8] == (5 * MiB + REQUEST, 5 * MiB + 8 * REQUEST)
+    assert small[8] == (0, 0)
 
 
 def test_a_run_that_goes_on_past_that_is_read_ahead_of_again() -> None:

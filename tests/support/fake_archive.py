@@ -120,6 +120,9 @@ class FakeArchive:
         """See `ArchiveClient.range_latency`: a fast link."""
         return LatencyView(10, 0.01, 0.02, 0.03)
 
+    def prepare(self, connections: int) -> None:
+        """See `ArchiveClient.prepare`."""
+
     def listing(self, path: str, *, patience: Patience) -> Listing:
         """See `ArchiveClient.listing`."""
         self.listed.append(path)
