@@ -69,8 +69,11 @@ def test_a_log_file_complains_in_words_and_in_tracebacks() -> None:
         "2026-11-21T12:00:00+0000 ERROR empiarfs.fuse: failed",
         "Traceback (most recent call last):",
         '  File "x.py", line 1, in <module>',
+        "KeyError: 'x'",
+        "2026-11-21T12:00:00+0000 INFO empiarfs.mount: still here",
         "Exception ignored in: <function f>",
     ]
 
-    assert complaints(log) == [log[1], log[2], log[3], log[5]]
-    assert errors(log) == [log[2], log[3], log[5]]
+    traceback = "\n".join(log[3:6])
+    assert complaints(log) == [log[1], log[2], traceback, log[7]]
+    assert errors(complaints(log)) == [log[2], traceback, log[7]]

@@ -111,8 +111,23 @@ def line_of(record: logging.LogRecord) -> str:
 
 
 def complaints(lines: Iterable[str]) -> list[str]:
-    """Return the lines of a log file that are warnings or worse, or begin a traceback."""
-    return [line for line in lines if _COMPLAINT.search(line)]
+    """Return the lines of a log file that are warnings or worse, or begin a traceback.
+
+    What follows the first line of a traceback, up to its end, stands in the same item.
+    """
+    found: list[str] = []
+    in_traceback = False
+    for line in lines:
+        if in_traceback and _IN_TRACEBACK.match(line):
+            found[-1] += "\n" + line
+            # The exception itself is the first line that isn't indented.
+            in_traceback = line.startswith(" ")
+        elif _COMPLAINT.search(line):
+            found.append(line)
+            in_traceback = line.startswith("Traceback ")
+        else:
+            in_traceback = False
+    return found
 
 
 def errors(lines: Iterable[str]) -> list[str]:
@@ -122,4 +137,6 @@ def errors(lines: Iterable[str]) -> list[str]:
 
 # "Exception ignored in" and "Fatal Python error" are written by the interpreter itself.
 _ERROR = re.compile(r"\b(ERROR|CRITICAL)\b|^Traceback |^Exception ignored|^Fatal Python")
+# No line of a log begins with a blank or a bare word and a colon.
+_IN_TRACEBACK = re.compile(r" |[\w.]+(:|$)")
 _COMPLAINT = re.compile(r"\bWARNING\b|" + _ERROR.pattern)
