@@ -28,6 +28,8 @@ from empiarfs.catalog.database import (
 
 logger = logging.getLogger(__name__)
 
+_SAY_AGAIN_S = 600.0
+
 
 class Session:
     """One connection, opened when it is needed; for one thread at a time.
@@ -47,6 +49,7 @@ class Session:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._failed_at_s = float("-inf")
+        self._say_again_at_s = float("-inf")
         self.unwell: str | None = None
 
     @contextlib.contextmanager
@@ -112,7 +115,12 @@ class Session:
 
     def _complain(self, text: str) -> None:
         if self.unwell != text:
-            logger.warning("catalog unwell: %s", text)
+            # A disk that comes and goes must not fill the log.
+            now = self._clock()
+            is_news = now >= self._say_again_at_s
+            if is_news:
+                self._say_again_at_s = now + _SAY_AGAIN_S
+            logger.log(logging.WARNING if is_news else logging.INFO, "catalog unwell: %s", text)
         self.unwell = text
 
 

@@ -55,7 +55,7 @@ MIB = 1024 * 1024
 LIMIT = 20 * MIB
 FILES = 60
 SIZE = 700_000
-_HEALED_S = 150.0
+_HEALED_S = 300.0
 # A read that meets a hanging disk loses some seconds to it; the machine may be busy.
 _READ_S = 60.0
 _READ_ONLY = dict.fromkeys(("write", "create", "mkdir", "unlink", "rename", "truncate"), 30)
