@@ -287,8 +287,8 @@ class ReadAhead:
 
     def _step(self, window: int) -> int:
         step = min(max(window // 16, self._config.smallest_step), self._config.largest_step)
-        # Eight at least, so that some are read and some wait while the others come.
-        step = max(step, min(self.least_step, window // 8))
+        # Four at least, so that one is read while the others come.
+        step = max(step, min(self.least_step, window // 4))
         # On a grid of powers of two, so that ranges end where stored blocks do: the nearest.
         return 1 << ((step * 45 // 32).bit_length() - 1)
 
