@@ -218,7 +218,8 @@ def test_a_listing_of_a_hundred_megabytes_is_read_while_others_are(
 ) -> None:
     size = 100_000_000 if is_whole() else 4_000_000
     server.put("10017/data/a.mrc", b"a")
-    server.fault("10017/data/", Fault.long_listing(size))
+    # Again if its first byte was late on a busy machine.
+    server.fault("10017/data/", Fault.long_listing(size), times=10)
     names: list[str] = []
 
     def list_all() -> None:
