@@ -71,15 +71,23 @@ _GIVE_WAY_EVERY_S = 0.1
 # Processes that can show a sign at once; what more there are is seen all the same.
 _SIGNS = 4
 _STARVING = "starving"
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _HUNGRY = "hungry"
 
 
 def bind_name(name: str) -> socket.socket | None:
     """Take a name of the machine, or return None if somebody has it.
 
-    The name is free again when the socket is closed or the process is gone.
+    The name is free again when the socket is closed or the process is gone. A process
+    without descriptors or memory to spare has none to take either: it waits for them as for
+    a name, which ends with its patience.
     """
-    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    except OSError as exc:
+        if exc.errno not in _EXHAUSTED:
+            raise
+        return None
     try:
         holder.bind("\0" + name)
     except OSError as exc:
@@ -93,12 +101,12 @@ def bind_name(name: str) -> socket.socket | None:
 def is_taken(name: str) -> bool:
     """Tell whether somebody has the name, without getting in anybody's way."""
     # To try to take it would make two who look at once believe that it is taken.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             probe.connect("\0" + name)
-        except OSError:
-            return False
-        return True
+    except OSError:
+        return False
+    return True
 
 
 def _never() -> None:

@@ -81,6 +81,7 @@ _USAGE_S = 1.0
 _READERS = 2
 # What a file says that is no use any more, unlike the shortage of descriptors or memory.
 _SPOILT = (errno.EACCES, errno.EPERM, errno.ENXIO, errno.EIO, errno.EUCLEAN)
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _DISK_FAILS = (errno.EIO, errno.EUCLEAN)
 # One: with two, writes of 1 MiB were no faster and waited for each other's database lock.
 _WRITERS = 1
@@ -282,6 +283,9 @@ class DiskBlockStore:
                 database.forget(key.short, filename)
                 return None
             except OSError as exc:
+                if exc.errno in _NO_DESCRIPTORS:
+                    self._tier.clear()  # so that those of blocks that nobody reads come back
+                    continue
                 if exc.errno not in _SPOILT:
                     raise
                 self._count_corrupt(path, exc)

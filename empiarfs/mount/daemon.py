@@ -31,7 +31,8 @@ from empiarfs.archive.route import route_problem
 from empiarfs.control import ControlServer, MountRecord, Registration, own_directory
 from empiarfs.errors import EmpiarFSError, MountError
 from empiarfs.ledger import Ledger
-from empiarfs.mount import kernel
+from empiarfs.mount import kernel, memory
+from empiarfs.mount.callbacks import end_when_unanswered
 from empiarfs.mount.logs import Log
 from empiarfs.mount.points import check_helper
 from empiarfs.mount.probe import probe
@@ -84,7 +85,9 @@ def run(
     log = Log(request.config.log_level, log_file, takes_stderr=in_background)
     try:
         faulthandler.enable()
+        end_when_unanswered()
         kernel.raise_descriptor_limit()
+        kernel.raise_address_space()
         gc.set_threshold(*_GC_THRESHOLDS)
         _Daemon(request, log, log_file, announce).serve()
     finally:
@@ -147,6 +150,7 @@ class _Daemon:
             further={n: v for n, v in request.fuse_options.items() if n not in _OUR_OPTIONS},
         )
         self._start_thread(self._wait_for_signals, "empiarfs-signals")
+        memory.keep_trimmed(self._served)
         self._stderr = CapturedStderr()
         try:
             fuse.serve(self._adapter, options)

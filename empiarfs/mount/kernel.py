@@ -29,6 +29,22 @@ def raise_descriptor_limit() -> int:
     return soft
 
 
+def raise_address_space() -> None:
+    """Lift the soft limit of the address space (`ulimit -v`), which is no limit of memory.
+
+    Threads and mappings take gigabytes of addresses that are never used.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    if hard != resource.RLIM_INFINITY:
+        logger.warning(
+            "the address space is limited to %d MB (ulimit -v): the mount ends when that is"
+            " used up",
+            hard // 1_000_000,
+        )
+
+
 def set_read_ahead(device: str, size: int) -> None:
     """Set how far the kernel reads ahead in a mount; root only, else a warning.
 
