@@ -37,6 +37,7 @@ class Found:
         left: What was still open or under way then, by name.
         messages: What went wrong, some of it.
         mending: The daemon's own counts of what it did about faults.
+        tracebacks: What the daemon logged of errors that nobody foresaw.
     """
 
     seconds: float
@@ -53,6 +54,7 @@ class Found:
     left: Mapping[str, int]
     messages: tuple[str, ...]
     mending: Mapping[str, int]
+    tracebacks: tuple[str, ...] = ()
 
     @property
     def faults(self) -> int:
@@ -93,6 +95,9 @@ def wrong_with(found: Found) -> list[str]:
     ]
     if found.hangs:
         wrong.append(f"hangs: {found.hangs}")
+    if found.tracebacks:
+        wrong.append(f"tracebacks in the log: {len(found.tracebacks)}, such as")
+        wrong[-1] += "\n" + found.tracebacks[0]
     if found.died:
         wrong.append(f"readers that died, as by SIGBUS: {found.died}")
     wrong += [f"leak: {count} {name}" for name, count in leaks(found).items() if count]

@@ -231,7 +231,11 @@ class _Reader:
         """Count a read, right or wrong."""
         self._readers.note("reads", 1)
         self._readers.note("bytes", len(data))
-        if data != expected:
+        if len(data) < len(expected) and expected.startswith(data):
+            # The kernel's answer where some pages came and the next one didn't.
+            what = f"{len(data)} bytes instead of {len(expected)} of {path} at {offset}"
+            self._readers.note("failed_reads", 1, what)
+        elif data != expected:
             wrong = sum(one != other for one, other in zip(data, expected, strict=False))
             wrong += abs(len(expected) - len(data))
             what = f"{len(data)} bytes of {path} at {offset}: {wrong} wrong"

@@ -169,7 +169,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Found:
         link = stack.enter_context(SlowLink(server.url, LINK))
         options = [f"wait={_WAIT_S}s", f"cache_size={plan.cache_size}"]
         mount = stack.enter_context(mounted(link.url_for(server.url), options=options))
-        mount.warnings_expected = True
+        mount.expect_log("")  # what may not be there is judged with all else
         say(f"{plan.readers} readers for {plan.seconds:.0f} s")
         return _soak(plan, root, mount, Trouble(link, server, plan.seed, _pauses(plan)), say)
 
@@ -214,6 +214,7 @@ def _soak(
             *(message for each in counted for message in each.messages),
         ),
         mending={name: _counters(mount).get(name, 0) for name in _MENDING},
+        tracebacks=_tracebacks(mount.log),
     )
 
 
@@ -273,6 +274,18 @@ def _left(mount: Mount) -> dict[str, int]:
         "pieces in flight": fetcher["pieces_in_flight"],
         "spans waiting": fetcher["spans_waiting"],
     }
+
+
+def _tracebacks(log: str) -> tuple[str, ...]:
+    """Return the tracebacks in a log, each with the line before it."""
+    lines = log.split("\n")
+    found = []
+    for number, line in enumerate(lines):
+        if line.startswith("Traceback "):
+            rest = lines[number:]
+            end = next((i for i, each in enumerate(rest) if i and each[:1] not in " "), 1)
+            found.append("\n".join([*lines[max(0, number - 1) : number], *rest[: end + 1]]))
+    return tuple(found)
 
 
 def _counters(mount: Mount) -> dict[str, int]:

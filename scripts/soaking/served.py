@@ -158,15 +158,17 @@ class Server:
 
 def _serve(root: Path, port: int, seed: int) -> None:
     chance = random.Random(seed)
-    with BrokenServer(prefix=PREFIX, port=port) as server:
-        for where, _, names in os.walk(root):
-            for name in names:
-                path = Path(where, name)
-                data, modified_s = path.read_bytes(), int(path.stat().st_mtime)
-                server.put(str(path.relative_to(root)), data, modified_s)
-        for name, (fault, in_a_thousand) in _FAULTS.items():
-            applies = _by_chance(chance, in_a_thousand / 1000)
-            server.fault(applies, fault, times=10**9, name=name)
+    server = BrokenServer(prefix=PREFIX, port=port)
+    for where, _, names in os.walk(root):
+        for name in names:
+            path = Path(where, name)
+            data, modified_s = path.read_bytes(), int(path.stat().st_mtime)
+            server.put(str(path.relative_to(root)), data, modified_s)
+    for name, (fault, in_a_thousand) in _FAULTS.items():
+        applies = _by_chance(chance, in_a_thousand / 1000)
+        server.fault(applies, fault, times=10**9, name=name)
+    # Only now does it answer: what isn't there yet would be said to be absent.
+    with server:
         print(server.port, flush=True)
         told: Counter[str] = Counter()
         for _ in sys.stdin:
