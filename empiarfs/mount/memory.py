@@ -10,6 +10,7 @@ Threading: one thread, `empiarfs-memory`, which holds no lock of ours.
 from __future__ import annotations
 
 import ctypes
+import gc
 import threading
 from collections.abc import Callable
 
@@ -18,6 +19,10 @@ _EVERY_S = 10.0
 
 def trim() -> bool:
     """Give free memory back; False where the C library can't."""
+    # Errors and the frames that they came through hold each other, and by those frames what
+    # a request had received: few objects, and so seldom collected, and many bytes. The oldest
+    # generation, which takes long to go through, is left alone.
+    gc.collect(1)
     try:
         give_back = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):

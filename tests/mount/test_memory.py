@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -25,6 +27,24 @@ def test_freed_memory_is_given_back() -> None:
 
     assert before - held_by(os.getpid(), 0.0).memory > 50_000_000
     assert len(kept) == 1_000
+
+
+def test_what_holds_itself_is_given_back_too() -> None:
+    class Circle:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        circle = Circle()
+        circle.itself = circle  # type: ignore[attr-defined]
+        gone = weakref.ref(circle)
+        del circle
+        assert gone() is not None
+        memory.trim()
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_it_is_done_again_and_again_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
