@@ -75,64 +75,60 @@ def limited(mount: Mount, kind: int, limit: int) -> Iterator[None]:
         resource.prlimit(pid, kind, before)
 
 
-class TestDescriptors:
-    """EMFILE."""
+def test_without_any_nothing_wrong_is_read_and_all_is_well_afterwards(
+    server: ApacheServer,
+) -> None:
+    with mounted(server.url, options=["wait=3s"]) as mount:
+        mount.warnings_expected = True
+        os.listdir(mount.path / DATA)
+        open_now = len(os.listdir(f"/proc/{mount.pid}/fd"))
+        with limited(mount, resource.RLIMIT_NOFILE, open_now):
+            check(digests(mount, range(12)), all_of_them=False)
 
-    def test_without_any_nothing_wrong_is_read_and_all_is_well_afterwards(
-        self, server: ApacheServer
-    ) -> None:
-        with mounted(server.url, options=["wait=3s"]) as mount:
-            mount.warnings_expected = True
-            os.listdir(mount.path / DATA)
-            open_now = len(os.listdir(f"/proc/{mount.pid}/fd"))
-            with limited(mount, resource.RLIMIT_NOFILE, open_now):
-                check(digests(mount, range(12)), all_of_them=False)
-
-            # What could not be had is refused at once for half a minute.
-            wait_until(lambda: None not in digests(mount, range(12)).values(), 90)
-            check(digests(mount, range(COUNT)), all_of_them=True)
-
-    def test_a_read_waits_for_descriptors_as_for_the_archive(self, server: ApacheServer) -> None:
-        with mounted(server.url, options=["wait=120s"]) as mount:
-            mount.warnings_expected = True
-            os.stat(mount.path / name(1))
-            with ThreadPoolExecutor(1) as pool:
-                # As many as there are before a line to the archive is opened.
-                with limited(mount, resource.RLIMIT_NOFILE, 3):
-                    reading = pool.submit(digests, mount, [1])
-                    time.sleep(1.0)
-                    assert not reading.done() or reading.result()[1] == contents(1)
-                check(reading.result(timeout=120), all_of_them=True)
+        # What could not be had is refused at once for half a minute.
+        wait_until(lambda: None not in digests(mount, range(12)).values(), 90)
+        check(digests(mount, range(COUNT)), all_of_them=True)
 
 
-class TestLog:
-    """A log that takes nothing."""
+def test_a_read_waits_for_descriptors_as_for_the_archive(server: ApacheServer) -> None:
+    with mounted(server.url, options=["wait=120s"]) as mount:
+        mount.warnings_expected = True
+        os.stat(mount.path / name(1))
+        with ThreadPoolExecutor(1) as pool:
+            # As many as there are before a line to the archive is opened.
+            with limited(mount, resource.RLIMIT_NOFILE, 3):
+                reading = pool.submit(digests, mount, [1])
+                time.sleep(1.0)
+                assert not reading.done() or reading.result()[1] == contents(1)
+            check(reading.result(timeout=120), all_of_them=True)
 
-    def test_a_full_device_for_a_log_changes_nothing(self, server: ApacheServer) -> None:
-        with mounted(server.url) as mount:
-            mount.warnings_expected = True
-            mount.umount()
-            _mount_with_log(mount, Path("/dev/full"))
-            check(digests(mount, range(COUNT)), all_of_them=True)
-            mount.umount()
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
-    def test_a_full_disk_for_a_log_changes_nothing_and_logs_again_with_room(
-        self, server: ApacheServer, tmp_path: Path
-    ) -> None:
-        with small_disk(tmp_path) as disk, mounted(server.url) as mount:
-            mount.warnings_expected = True
-            mount.umount()
-            _mount_with_log(mount, disk / "log")
-            filler = disk / "filler"
-            _fill(filler)
-            check(digests(mount, range(20)), all_of_them=True)
-            size = (disk / "log").stat().st_size
+def test_a_full_device_for_a_log_changes_nothing(server: ApacheServer) -> None:
+    with mounted(server.url) as mount:
+        mount.warnings_expected = True
+        mount.umount()
+        _mount_with_log(mount, Path("/dev/full"))
+        check(digests(mount, range(COUNT)), all_of_them=True)
+        mount.umount()
 
-            filler.unlink()
-            check(digests(mount, range(20, COUNT)), all_of_them=True)
-            mount.umount()
-            assert (disk / "log").stat().st_size > size
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_for_a_log_changes_nothing_and_logs_again_with_room(
+    server: ApacheServer, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path) as disk, mounted(server.url) as mount:
+        mount.warnings_expected = True
+        mount.umount()
+        _mount_with_log(mount, disk / "log")
+        filler = disk / "filler"
+        _fill(filler)
+        check(digests(mount, range(20)), all_of_them=True)
+        size = (disk / "log").stat().st_size
+
+        filler.unlink()
+        check(digests(mount, range(20, COUNT)), all_of_them=True)
+        mount.umount()
+        assert (disk / "log").stat().st_size > size
 
 
 @contextmanager
@@ -160,44 +156,42 @@ def _mount_with_log(mount: Mount, log: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-class TestMemory:
-    """No more address space."""
+def test_a_mount_without_any_is_right_or_ends(server: ApacheServer) -> None:
+    with mounted(server.url, options=["wait=3s"]) as mount:
+        mount.expect_log("")  # whatever it still can say
+        os.listdir(mount.path / DATA)
+        pid = mount.pid
+        limit = _address_space(pid) + 65_536
+        resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
-    def test_a_mount_without_any_is_right_or_ends(self, server: ApacheServer) -> None:
-        with mounted(server.url, options=["wait=3s"]) as mount:
-            mount.expect_log("")  # whatever it still can say
-            os.listdir(mount.path / DATA)
-            pid = mount.pid
-            limit = _address_space(pid) + 65_536
-            resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-
-            check(digests(mount, range(12)), all_of_them=False)
-            if _is_mounted_and_answers(mount):
-                no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-                resource.prlimit(pid, resource.RLIMIT_AS, no_limit)
-                mount.umount()
-            mount.mount()
-            check(digests(mount, range(COUNT)), all_of_them=True)
-
-    def test_a_soft_limit_is_lifted_and_a_hard_one_is_told(self, server: ApacheServer) -> None:
-        with mounted(server.url) as mount:
+        check(digests(mount, range(12)), all_of_them=False)
+        if _is_mounted_and_answers(mount):
+            no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(pid, resource.RLIMIT_AS, no_limit)
             mount.umount()
-            mount.expect_log("address space is limited to 40960 MB")
-            words = ["mount", str(mount.path), "--archive-url", mount.archive_url]
-            words += [
-                "--cache-dir",
-                str(mount.cache_dir),
-                "--log-file",
-                str(mount.path.parent / "log"),
-            ]
-            shell = 'ulimit -S -v 4000000; ulimit -H -v 40000000; exec "$@"'
-            python = [sys.executable, "-m", "empiarfs"]
-            done = mount.run("bash", "-c", shell, "bash", *python, *words)
+        mount.mount()
+        check(digests(mount, range(COUNT)), all_of_them=True)
 
-            assert done.returncode == 0, done.stderr
-            soft, hard = resource.prlimit(mount.pid, resource.RLIMIT_AS)
-            assert soft == hard == 40_000_000 * 1024
-            check(digests(mount, range(5)), all_of_them=True)
+
+def test_a_soft_limit_is_lifted_and_a_hard_one_is_told(server: ApacheServer) -> None:
+    with mounted(server.url) as mount:
+        mount.umount()
+        mount.expect_log("address space is limited to 40960 MB")
+        words = ["mount", str(mount.path), "--archive-url", mount.archive_url]
+        words += [
+            "--cache-dir",
+            str(mount.cache_dir),
+            "--log-file",
+            str(mount.path.parent / "log"),
+        ]
+        shell = 'ulimit -S -v 4000000; ulimit -H -v 40000000; exec "$@"'
+        python = [sys.executable, "-m", "empiarfs"]
+        done = mount.run("bash", "-c", shell, "bash", *python, *words)
+
+        assert done.returncode == 0, done.stderr
+        soft, hard = resource.prlimit(mount.pid, resource.RLIMIT_AS)
+        assert soft == hard == 40_000_000 * 1024
+        check(digests(mount, range(5)), all_of_them=True)
 
 
 def _is_mounted_and_answers(mount: Mount) -> bool:
@@ -209,43 +203,37 @@ def _address_space(pid: int) -> int:
     return pages * resource.getpagesize()
 
 
-class TestClock:
-    """A clock that jumps."""
-
-    @pytest.mark.parametrize("jump_s", [-_YEAR_S, -600.0, _YEAR_S])
-    def test_everything_is_served_and_listed_once_more(
-        self, server: ApacheServer, jump_s: float
-    ) -> None:
-        with MovedClock() as clock, mounted(server.url, env=clock.environment) as mount:
-            names = sorted(os.listdir(mount.path / DATA))
-            check(digests(mount, range(10)), all_of_them=True)
-            clock.move(jump_s)
-            mark = server.mark()
-            for _ in range(20):
-                assert sorted(os.listdir(mount.path / DATA)) == names
-            check(digests(mount, range(COUNT)), all_of_them=True)
-            listed = [each for each in server.requests_since(mark) if each.path.endswith("data/")]
-
-            assert len(listed) == 1
-            mount.remount()
+@pytest.mark.parametrize("jump_s", [-_YEAR_S, -600.0, _YEAR_S])
+def test_everything_is_served_and_listed_once_more(server: ApacheServer, jump_s: float) -> None:
+    with MovedClock() as clock, mounted(server.url, env=clock.environment) as mount:
+        names = sorted(os.listdir(mount.path / DATA))
+        check(digests(mount, range(10)), all_of_them=True)
+        clock.move(jump_s)
+        mark = server.mark()
+        for _ in range(20):
             assert sorted(os.listdir(mount.path / DATA)) == names
-            check(digests(mount, range(COUNT)), all_of_them=True)
+        check(digests(mount, range(COUNT)), all_of_them=True)
+        listed = [each for each in server.requests_since(mark) if each.path.endswith("data/")]
 
-    def test_without_the_archive_a_clock_set_back_loses_nothing(
-        self, server: ApacheServer
-    ) -> None:
-        with (
-            MovedClock() as clock,
-            mounted(server.url, env=clock.environment, options=["wait=3s"]) as mount,
-        ):
-            mount.warnings_expected = True
-            names = sorted(os.listdir(mount.path / DATA))
-            check(digests(mount, range(10)), all_of_them=True)
-            server.stop()
-            clock.move(-_YEAR_S)
+        assert len(listed) == 1
+        mount.remount()
+        assert sorted(os.listdir(mount.path / DATA)) == names
+        check(digests(mount, range(COUNT)), all_of_them=True)
 
-            assert sorted(os.listdir(mount.path / DATA)) == names
-            check(digests(mount, range(10)), all_of_them=True)
-            mount.remount()
-            assert sorted(os.listdir(mount.path / DATA)) == names
-            check(digests(mount, range(10)), all_of_them=True)
+
+def test_without_the_archive_a_clock_set_back_loses_nothing(server: ApacheServer) -> None:
+    with (
+        MovedClock() as clock,
+        mounted(server.url, env=clock.environment, options=["wait=3s"]) as mount,
+    ):
+        mount.warnings_expected = True
+        names = sorted(os.listdir(mount.path / DATA))
+        check(digests(mount, range(10)), all_of_them=True)
+        server.stop()
+        clock.move(-_YEAR_S)
+
+        assert sorted(os.listdir(mount.path / DATA)) == names
+        check(digests(mount, range(10)), all_of_them=True)
+        mount.remount()
+        assert sorted(os.listdir(mount.path / DATA)) == names
+        check(digests(mount, range(10)), all_of_them=True)

@@ -22,8 +22,7 @@ def test_freed_memory_is_given_back() -> None:
     del buffers
     before = held_by(os.getpid(), 0.0).memory
 
-    if not memory.trim():
-        pytest.skip("a C library without malloc_trim")
+    memory.trim()
 
     assert before - held_by(os.getpid(), 0.0).memory > 50_000_000
     assert len(kept) == 1_000
@@ -47,27 +46,40 @@ def test_what_holds_itself_is_given_back_too() -> None:
         gc.enable()
 
 
-def test_it_is_done_again_and_again_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+class Machine:
+    """Memory that a test lets grow."""
+
+    def __init__(self) -> None:
+        self.bytes = 100 * 2**20
+        self.trims = 0
+
+    def measure(self) -> int:
+        return self.bytes
+
+    def give_back(self) -> None:
+        self.trims += 1
+        self.bytes -= 50 * 2**20
+
+
+def test_it_is_done_whenever_memory_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_EVERY_S", 0.01)
-    over, times = threading.Event(), []
-
-    def give_back() -> bool:
-        times.append(1)
-        return True
-
-    memory.keep_trimmed(over, give_back)
-    wait_until(lambda: len(times) >= 3)
-    over.set()
+    over, machine = threading.Event(), Machine()
+    memory.keep_trimmed(over, machine.give_back, machine.measure)
+    try:
+        for times in (1, 2, 3):
+            machine.bytes += 80 * 2**20
+            wait_until(lambda: machine.trims >= times)  # noqa: B023
+        assert machine.trims == 3
+    finally:
+        over.set()
     wait_until(
         lambda: not any(thread.name == "empiarfs-memory" for thread in threading.enumerate())
     )
 
 
-def test_where_it_can_not_be_done_no_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_EVERY_S", 0.01)
+def test_what_is_resident_is_measured() -> None:
+    before = memory.resident()
+    buffer = bytearray(os.urandom(2**20)) * 40
 
-    memory.keep_trimmed(threading.Event(), lambda: False)
-
-    wait_until(
-        lambda: not any(thread.name == "empiarfs-memory" for thread in threading.enumerate())
-    )
+    assert memory.resident() - before > 30 * 2**20
+    assert len(buffer) == 40 * 2**20
