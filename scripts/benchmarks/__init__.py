@@ -12,7 +12,8 @@
 * `places`      a client's mounts: directories, processes, memory, and their end
 * `stage`       all that one repetition of a scenario needs
 * `scenario`    something to measure
-* `scenarios`   what is done and timed
+* `read_scenarios` one big file, also over HTTPS and by a `plain_user`
+* `scenarios`   what else is done and timed
 * `far`         how it is done over slow links; `far_scenarios`: what, with its goals
 * `runner`      repetitions, clients in alternation, failures
 * `report`      table and JSON

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from scripts.benchmarks.links import LINKS
 from scripts.benchmarks.runner import Plan, Results, run
 from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.scenarios import SCENARIOS
+from tests.support import users
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -74,6 +76,8 @@ def main(
     if only_list:
         _list_all()
         return
+    if json_file is not None:
+        _check_can_write(json_file)
     plans = [
         Plan(
             scenarios=chosen,
@@ -89,8 +93,13 @@ def main(
         raise click.UsageError("none of these scenarios is done over this link")
     about = report.machine() | _versions(plans[0].clients)
     _say("making what is served")
-    with served(plans[0].scale, far=any(plan.link.rate for plan in plans)) as archive:
-        results = [run(plan, archive, _say) for plan in plans]
+    names = {scenario.name for plan in plans for scenario in plan.scenarios}
+    far = any(plan.link.rate for plan in plans)
+    try:
+        with served(plans[0].scale, far=far, noise="read.random" in names) as archive:
+            results = [run(plan, archive, _say) for plan in plans]
+    finally:
+        users.remove_copies()
     about["load after"] = report.load()
     print("\n" + "\n".join(f"{key}: {value}" for key, value in about.items()))
     missed = [
@@ -120,9 +129,22 @@ def _tell(plan: Plan, results: Results) -> list[str]:
     if results.link_late_s:
         print(f"the link itself was late by {results.link_late_s * 1e3:.0f} ms at worst")
     print("\n" + report.table(plan, results))
-    for heading, lines in (("missed", missed), ("failed", results.failures)):
+    for heading, lines in (
+        ("missed", missed),
+        ("skipped", results.skipped),
+        ("failed", results.failures),
+    ):
         print("".join(f"\n{heading}: {line}" for line in lines), end="\n" if lines else "")
     return missed
+
+
+def _check_can_write(file: Path) -> None:
+    """Fail now if a file couldn't be written when hours are over."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise click.ClickException(f"{file} can't be written: there is no folder {folder}")
+    if not file.exists() and not os.access(folder, os.W_OK):
+        raise click.ClickException(f"{file} can't be written: {folder} is not writable")
 
 
 def _list_all() -> None:

@@ -1,9 +1,10 @@
 """What the benchmarks serve: a big movie, a directory of many files, and a small one.
 
 Everything is deterministic. The movie's bytes are counts, as a direct electron detector
-makes them, all different and none of them a hole; the many files are holes of the size
-that EMPIAR's real case of a big directory has (10511), so that nobody can tell their exact
-sizes from a listing. Apache serves it all, as the tests' one does.
+makes them, all different and none of them a hole; where asked for, there is a file of random
+bytes beside it. The many files are holes of the size that EMPIAR's real case of a big
+directory has (10511), so that nobody can tell their exact sizes from a listing. Apache
+serves it all, as the tests' one does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.support import tree
 from tests.support.apache import ApacheServer
 
 MOVIE = "10934/data/movie.mrcs"
+NOISE = "10935/data/noise.mrcs"
 MANY = "10511/data"
 SMALL = "10028/data"
 
@@ -42,15 +44,21 @@ class Scale:
         movie_size: Bytes of the big file.
         many: Files in the big directory.
         far: How much is served to those behind a slow link.
+        noise_size: Bytes of the file of random bytes, where one is served.
+        rest_s: How long a client is left alone before what it keeps in memory is looked at.
     """
 
     movie_size: int
     many: int
     far: FarScale
+    noise_size: int = 1_000_000_000
+    rest_s: float = 60.0
 
 
 FULL = Scale(movie_size=2_000_000_000, many=20_000, far=FarScale())
-QUICK = Scale(movie_size=200_000_000, many=2_000, far=FarScale().quick())
+QUICK = Scale(
+    movie_size=200_000_000, many=2_000, far=FarScale().quick(), noise_size=100_000_000, rest_s=5.0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +68,42 @@ class ServedArchive:
     Attributes:
         server: The running Apache.
         scale: How much there is.
-        digest: The xxh3 of the movie's bytes, in hexadecimal.
+        digests: The xxh3 of the bytes of big files, in hexadecimal, by path.
         sizes: What `ls -l` must say of the many files, by name.
         listed: The same of those that are listed over a slow link; empty without one.
     """
 
     server: ApacheServer
     scale: Scale
-    digest: str
+    digests: dict[str, str]
     sizes: dict[str, int]
     listed: dict[str, int]
 
-    def warm_up(self) -> None:
-        """Read the movie's bytes, so that no client waits for this machine's disk."""
+    def warm_up(self, path: str = MOVIE) -> None:
+        """Read the bytes of a big file, so that no client waits for this machine's disk."""
         buffer = bytearray(2**20)
-        with (self.server.root / MOVIE).open("rb", buffering=0) as file:
+        with (self.server.root / path).open("rb", buffering=0) as file:
             while file.readinto(buffer):
                 pass
 
 
 @contextmanager
-def served(scale: Scale, *, far: bool = False) -> Iterator[ServedArchive]:
+def served(scale: Scale, *, far: bool = False, noise: bool = False) -> Iterator[ServedArchive]:
     """Make the archive and serve it; everything is removed at the end.
 
     Args:
         scale: How much of it.
         far: Make what is read over slow links, too.
+        noise: Make the file of random bytes, too.
 
     Raises:
         OSError: The disk hasn't room for the movie and a copy of it in a client's cache.
     """
     with tree.temporary_root() as root:
-        _check_room(root, 3 * scale.movie_size)
-        digest = _make_movie(root / MOVIE, scale.movie_size)
+        _check_room(root, 3 * scale.movie_size + (2 * scale.noise_size if noise else 0))
+        digests = {MOVIE: _make_movie(root / MOVIE, scale.movie_size, _counts_by_byte())}
+        if noise:
+            digests[NOISE] = _make_movie(root / NOISE, scale.noise_size, bytes(range(256)))
         sizes = _make_many(root / MANY, scale.many)
         for number in range(_SMALL_COUNT):
             name = f"particles_{number:02d}.star"
@@ -101,7 +112,7 @@ def served(scale: Scale, *, far: bool = False) -> Iterator[ServedArchive]:
         tree.set_times(root)
         os.sync()
         with ApacheServer(root) as server:
-            yield ServedArchive(server, scale, digest, sizes, listed)
+            yield ServedArchive(server, scale, digests, sizes, listed)
 
 
 def _check_room(directory: Path, needed: int) -> None:
@@ -113,15 +124,14 @@ def _check_room(directory: Path, needed: int) -> None:
         )
 
 
-def _make_movie(path: Path, size: int) -> str:
-    """Write `size` bytes of counts, and return their digest."""
+def _make_movie(path: Path, size: int, values: bytes) -> str:
+    """Write `size` bytes, evenly chosen of 256 `values`, and return their digest."""
     path.parent.mkdir(parents=True)
     digest = xxhash.xxh3_128()
-    counts = _counts_by_byte()
     with path.open("wb") as file:
         for number, start in enumerate(range(0, size, _PIECE)):
             noise = numpy.random.default_rng([size, number]).bytes(min(_PIECE, size - start))
-            piece = noise.translate(counts)
+            piece = noise.translate(values)
             digest.update(piece)
             file.write(piece)
     return digest.hexdigest()

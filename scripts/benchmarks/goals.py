@@ -24,17 +24,19 @@ class FactorOfPeer:
 
 
 @dataclass(frozen=True, slots=True)
-class NoSlowerThanPeer:
-    """No more time than the peer takes."""
+class NoMoreThanPeer:
+    """At most `factor` times what the peer takes."""
+
+    factor: float = 1.0
 
     @property
     def text(self) -> str:
         """The goal in a few words."""
-        return "≤ rclone"
+        return "≤ rclone" if self.factor == 1 else f"≤ {self.factor:g} × rclone"
 
     def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
-        """Compare the two times."""
-        return None if peer is None else ours.value <= peer.value
+        """Compare the two."""
+        return None if peer is None else ours.value <= self.factor * peer.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from tests.support.slow_link import EBI as EBI_SETTINGS
@@ -23,12 +23,14 @@ class Way:
     Attributes:
         url: Where they find the archive.
         relay: What stands between, or None.
+        environment: Variables that clients need there, such as whom to trust.
         late_s: By how much the relay itself was late at worst: more than some hundredths of
             a second, and the machine was too busy for the link to be what it says.
     """
 
     url: str
     relay: SlowLink | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     late_s: float = 0.0
 
 

@@ -18,11 +18,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scripts.benchmarks.clients import Client
+from tests.support.users import User, identity
 
 _START_DEADLINE_S = 30.0
 # Dirty blocks are written before the end; a slow disk takes its time for 2 GB.
@@ -30,6 +31,11 @@ _END_DEADLINE_S = 60.0
 _STORED_DEADLINE_S = 60.0
 _POLL_S = 0.005
 _MEMORY_POLL_S = 0.02
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+# A client is at rest when it took less than so much of a processor's time in such a while.
+_REST_S = 0.5
+_AT_REST_S = 0.03
+_REST_DEADLINE_S = 15.0
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -60,6 +66,25 @@ class Mounted:
     def peak_memory(self) -> int:
         """Return the most memory that the process itself ever had resident, in bytes."""
         return _status_bytes(self.pid, "VmHWM")
+
+    def cpu_s(self) -> float:
+        """Return the processor time of the process and its children so far, in seconds.
+
+        That of children which have ended is among it; user and system are added.
+        """
+        return sum(_cpu_s(pid) for pid in (self.pid, *_children(self.pid)))
+
+    def cpu_at_rest_s(self) -> float:
+        """Return `cpu_s` once what was begun is done, such as writing to the cache.
+
+        A client that is never at rest is asked after some seconds.
+        """
+        deadline = time.monotonic() + _REST_DEADLINE_S
+        before, taken = -1.0, self.cpu_s()
+        while taken - before > _AT_REST_S and time.monotonic() < deadline:
+            time.sleep(_REST_S)
+            before, taken = taken, self.cpu_s()
+        return taken
 
 
 class MemoryWatch:
@@ -97,13 +122,24 @@ class MemoryWatch:
 class Place:
     """Where one client mounts: a home, a cache and a mount point; see `new_place`."""
 
-    def __init__(self, client: Client, url: str, home: Path) -> None:
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        home: Path,
+        environment: Mapping[str, str],
+        user: User | None,
+    ) -> None:
         self._client = client
         self._url = url
         self._home = home
+        self._own_environment = environment
+        self._user = user
         self._point = home / "mnt"
-        for name in ("mnt", "home", "run", "cache"):
-            (home / name).mkdir(mode=0o700)
+        for directory in (home, *(home / name for name in ("mnt", "home", "run", "cache"))):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if user is not None:
+                os.chown(directory, user.uid, user.gid)
 
     @property
     def is_mounted(self) -> bool:
@@ -131,6 +167,7 @@ class Place:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                **identity(self._user),
             )
         try:
             self._wait_until_mounted(process)
@@ -159,13 +196,15 @@ class Place:
             "HOME": str(self._home / "home"),
             "XDG_RUNTIME_DIR": str(self._home / "run"),
             "TMPDIR": tempfile.gettempdir(),
+            **self._own_environment,
         }
 
     def _wait_until_mounted(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_DEADLINE_S
         while process.poll() is None and time.monotonic() < deadline:
             if self.is_mounted:
-                os.stat(self._point)
+                if self._user is None:  # nobody else may look, root neither
+                    os.stat(self._point)
                 return
             time.sleep(_POLL_S)
         raise RuntimeError(f"{self._client.name} does not mount: {self._last_words()}")
@@ -198,10 +237,22 @@ class Place:
 
 
 @contextmanager
-def new_place(client: Client, url: str) -> Iterator[Place]:
-    """Yield a place with an empty cache; its files are removed at the end."""
+def new_place(
+    client: Client,
+    url: str,
+    environment: Mapping[str, str] | None = None,
+    user: User | None = None,
+) -> Iterator[Place]:
+    """Yield a place with an empty cache; its files are removed at the end.
+
+    Args:
+        client: Who mounts.
+        url: Where it finds the archive.
+        environment: Variables that it needs beside the usual ones.
+        user: As whom it runs; None is whoever runs the benchmark.
+    """
     home = Path(tempfile.mkdtemp(prefix="empiarfs-bench-"))
-    place = Place(client, url, home)
+    place = Place(client, url, home, environment or {}, user)
     try:
         yield place
     finally:
@@ -216,6 +267,17 @@ def _status_bytes(pid: int, field: str) -> int:
     text = Path(f"/proc/{pid}/status").read_text()
     found = re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
+
+
+def _cpu_s(pid: int) -> float:
+    """Return user and system time of a process, and of those children that it has waited for."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0  # its time is its parent's now
+    # The name, in parentheses, may hold blanks; the third field comes behind it.
+    fields = text.rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / _TICKS_A_SECOND
 
 
 def _children(pid: int) -> list[int]:

@@ -21,7 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.support.users import User
 
 READ_SIZE = 2**20
 PAGE = 4096
@@ -32,14 +35,14 @@ _SCATTERED_SIZE = 65_536
 _DEADLINE_S = 600.0
 
 
-def run(program: str, *arguments: str | Path) -> Any:
-    """Run one of the programs to its end, and return what it printed.
+def run(program: str, *arguments: str | Path, user: User | None = None) -> Any:
+    """Run one of the programs to its end, and return what it printed; as `user` if given.
 
     Raises:
         RuntimeError: It failed; the message holds the end of what it said.
         subprocess.TimeoutExpired: It took more than ten minutes, and was killed.
     """
-    with started(program, *arguments) as process:
+    with started(program, *arguments, user=user) as process:
         return result_of(process)
 
 
@@ -58,10 +61,13 @@ def result_of(process: subprocess.Popen[bytes], deadline_s: float = _DEADLINE_S)
 
 
 @contextmanager
-def started(program: str, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    program: str, *arguments: str | Path, user: User | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start one of the programs; it is killed at the end if it still runs."""
+    becoming = () if user is None else ("become", str(user.uid), str(user.gid))
     process = subprocess.Popen(
-        [sys.executable, "-E", __file__, program, *map(str, arguments)],
+        [sys.executable, "-E", __file__, *becoming, program, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -72,6 +78,23 @@ def started(program: str, *arguments: str | Path) -> Iterator[subprocess.Popen[b
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def _become(uid: int, gid: int) -> None:
+    """Be another user from here on.
+
+    Only now: this interpreter and its packages may be out of that user's reach.
+    """
+    import xxhash  # noqa: F401 - imported again, where it is used
+
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def _size(path: str) -> dict[str, int]:
+    """Say how big a file is."""
+    return {"size": os.stat(path).st_size}
 
 
 def _read(path: str) -> dict[str, float]:
@@ -220,6 +243,7 @@ def _probe(path: str) -> list[tuple[float, float]]:
 
 
 _PROGRAMS: dict[str, Callable[..., object]] = {
+    "size": _size,
     "read": _read,
     "digest": _digest,
     "scatter": _scatter,
@@ -234,6 +258,9 @@ _PROGRAMS: dict[str, Callable[..., object]] = {
 
 
 def _main(words: Sequence[str]) -> None:
+    if words[0] == "become":
+        _become(int(words[1]), int(words[2]))
+        words = words[3:]
     print(json.dumps(_PROGRAMS[words[0]](*words[1:])))
 
 

@@ -16,7 +16,7 @@ from scripts.benchmarks.clients import Client
 from scripts.benchmarks.figures import Figure, Sample, Summary, format_value, summary_of
 from scripts.benchmarks.links import Link
 from scripts.benchmarks.scenario import Scenario
-from scripts.benchmarks.stage import Stage, WrongAnswerError
+from scripts.benchmarks.stage import SkippedError, Stage, WrongAnswerError
 
 # What a client or a reader may fail with; anything else is a mistake of the benchmark.
 _FAILURES = (OSError, RuntimeError, WrongAnswerError, subprocess.SubprocessError)
@@ -28,7 +28,7 @@ class Plan:
 
     Attributes:
         scenarios: In this order.
-        clients: Who is measured; of them empiarfs is judged, by comparison with rclone.
+        clients: Who is measured; of them empiarfs is judged, by comparison with the best other.
         link: The way to the archive.
         repetitions: How often, at least 1.
         scale: How much is served.
@@ -54,11 +54,13 @@ class Results:
     Attributes:
         samples: By the name of the client.
         failures: What went wrong, in words.
+        skipped: What could not be measured here, in words.
         link_late_s: By how much a slow link itself was late at worst; see `links.Way`.
     """
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     link_late_s: float = 0.0
 
     def summary(self, figure: Figure, client: str) -> Summary | None:
@@ -83,6 +85,11 @@ def run(plan: Plan, archive: ServedArchive, say: Callable[[str], None]) -> Resul
                             over = "over " if sample.is_over else ""
                             say(f"  {number}/{plan.repetitions} {client.name:12} "
                                 f"{sample.figure:18} {over}{value}")  # fmt: skip
+                    except SkippedError as exc:
+                        if (line := f"{scenario.name}, {client.name}: {exc}") in results.skipped:
+                            continue
+                        results.skipped.append(line)
+                        say(f"  {number}/{plan.repetitions} {client.name:12} skipped: {exc}")
                     except _FAILURES as exc:
                         results.failures.append(f"{scenario.name}, {client.name}: {exc}")
                         say(f"  {number}/{plan.repetitions} {client.name:12} FAILED: {exc}")

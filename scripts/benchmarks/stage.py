@@ -7,18 +7,26 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from scripts.benchmarks import readers
 from scripts.benchmarks.archive import ServedArchive
 from scripts.benchmarks.clients import Client
 from scripts.benchmarks.figures import Sample
 from scripts.benchmarks.links import Way
 from scripts.benchmarks.places import Place, new_place
 from tests.support.slow_link import LinkStatistics, SlowLink
+from tests.support.users import User
 
 LIMIT_S = 120.0
 # A client that has foreseen what nobody asked for goes on fetching for a while.
 _QUIET_S = 0.5
 _QUIET_DEADLINE_S = 15.0
+
+
+class SkippedError(Exception):
+    """Something can't be measured on this machine, or not by whoever runs the benchmark."""
 
 
 class WrongAnswerError(Exception):
@@ -74,6 +82,7 @@ class Stage:
         client: Who is measured.
         link: The name of the link that `way` is.
         limit_s: How long one piece of work over a slow link may take.
+        user: Who mounts and reads; None is whoever runs the benchmark.
     """
 
     archive: ServedArchive
@@ -81,10 +90,15 @@ class Stage:
     client: Client
     link: str = "loopback"
     limit_s: float = LIMIT_S
+    user: User | None = None
 
     def new_place(self) -> AbstractContextManager[Place]:
         """Return the context of a place with an empty cache."""
-        return new_place(self.client, self.way.url)
+        return new_place(self.client, self.way.url, self.way.environment, self.user)
+
+    def read(self, program: str, *arguments: str | Path) -> Any:
+        """Run one of `readers` as the stage's user; see `readers.run`."""
+        return readers.run(program, *arguments, user=self.user)
 
     @contextmanager
     def traffic(self) -> Iterator[Traffic]:

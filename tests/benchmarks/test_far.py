@@ -136,7 +136,7 @@ def test_streams_at_once_are_compared_with_each_other(archive: ServedArchive) ->
 def test_a_listing_that_is_not_what_is_served_is_an_error(archive: ServedArchive) -> None:
     [right] = samples_of("good.ls", archive)
     more = ServedArchive(
-        archive.server, TINY, archive.digest, archive.sizes, archive.listed | {"other.tif": 5}
+        archive.server, TINY, archive.digests, archive.sizes, archive.listed | {"other.tif": 5}
     )
 
     assert right.value > 0

@@ -11,8 +11,8 @@ from scripts.benchmarks.goals import (
     ConnectionsWithin,
     FactorOfPeer,
     FetchesWithin,
+    NoMoreThanPeer,
     NoRequest,
-    NoSlowerThanPeer,
     RequestsWithin,
 )
 
@@ -61,8 +61,10 @@ def test_traffic_is_summed_up_over_the_samples_that_have_it() -> None:
     [
         (FactorOfPeer(0.5), 50.0, 100.0, True),
         (FactorOfPeer(0.5), 49.9, 100.0, False),
-        (NoSlowerThanPeer(), 1.0, 1.0, True),
-        (NoSlowerThanPeer(), 1.1, 1.0, False),
+        (NoMoreThanPeer(), 1.0, 1.0, True),
+        (NoMoreThanPeer(), 1.1, 1.0, False),
+        (NoMoreThanPeer(1.2), 1.2, 1.0, True),
+        (NoMoreThanPeer(1.2), 1.21, 1.0, False),
         (Below(1.5, Unit.SECONDS), 1.4, 0.1, True),
         (Below(1.5, Unit.SECONDS), 1.5, 9.0, False),
     ],
@@ -71,7 +73,7 @@ def test_goals_are_reached_or_missed(goal: Goal, ours: float, peer: float, expec
     assert goal.is_reached(summary(ours), summary(peer)) is expected
 
 
-@pytest.mark.parametrize("goal", [FactorOfPeer(1.0), NoSlowerThanPeer()])
+@pytest.mark.parametrize("goal", [FactorOfPeer(1.0), NoMoreThanPeer()])
 def test_nothing_is_said_of_a_goal_whose_peer_was_not_measured(goal: Goal) -> None:
     assert goal.is_reached(summary(1.0), None) is None
 

@@ -33,7 +33,7 @@ SPEEDS = {"empiarfs": 300e6, "rclone": 200e6}
 @pytest.fixture(scope="module")
 def archive() -> Iterator[tuple[Path, str, ApacheServer]]:
     with served(TINY) as made:
-        yield made.server.root, made.digest, made.server
+        yield made.server.root, made.digests[MOVIE], made.server
 
 
 def fake_scenario(asked: list[str], *, failing: Client | None = None) -> Scenario:

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 FUSE_DEVICE = Path("/dev/fuse")
 
@@ -99,6 +97,8 @@ def run_as(
 
 def require_root() -> None:
     """Skip the test unless it may run programs as other users."""
+    import pytest  # not at the top: scripts/bench has none
+
     if os.geteuid() != 0:
         pytest.skip("only root can run programs as another user")
 
@@ -126,15 +126,18 @@ def fuse_problem() -> str | None:
 
 def plain_python() -> Python:
     """Return an interpreter that `NOBODY` can run; skips the test if there is none."""
+    import pytest
+
     require_root()
-    found = _find_plain_python()
+    found = find_plain_python()
     if found is None:
         pytest.skip("no Python that a plain user can run")
     return found
 
 
 @functools.cache
-def _find_plain_python() -> Python | None:
+def find_plain_python() -> Python | None:
+    """Return an interpreter that `NOBODY` can run, or None; only root can ask."""
     own = own_python()
     if _can_import(own):
         return own
