@@ -9,12 +9,14 @@ beyond waits in the kernel's queue. Handlers run in the latter.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,10 @@ from typing import Any
 from empiarfs.control.wire import Answer, bound_socket, read_line
 
 logger = logging.getLogger(__name__)
+
+# Without descriptors or memory a client waits until there are some.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_EXHAUSTED_S = 0.5
 
 Handler = Callable[[Mapping[str, Any]], Answer]
 
@@ -63,12 +69,20 @@ class ControlServer:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as exc:
+                if exc.errno not in _EXHAUSTED:
+                    return  # closed
+                time.sleep(_EXHAUSTED_S)
+                continue
             self._places.acquire()
-            threading.Thread(
+            client = threading.Thread(
                 target=self._serve, args=(connection,), name="empiarfs-control-client", daemon=True
-            ).start()
+            )
+            try:
+                client.start()
+            except RuntimeError:  # no more threads; the next client may have one
+                connection.close()
+                self._places.release()
 
     def _serve(self, connection: socket.socket) -> None:
         try:

@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -94,13 +93,23 @@ def test_a_read_waits_for_descriptors_as_for_the_archive(server: ApacheServer) -
     with mounted(server.url, options=["wait=120s"]) as mount:
         mount.warnings_expected = True
         os.stat(mount.path / name(1))
+        # A line that is there needs none.
+        wait_until(lambda: mount.status()["connections"] == 0, 60)
         with ThreadPoolExecutor(1) as pool:
-            # As many as there are before a line to the archive is opened.
             with limited(mount, resource.RLIMIT_NOFILE, 3):
                 reading = pool.submit(digests, mount, [1])
-                time.sleep(1.0)
-                assert not reading.done() or reading.result()[1] == contents(1)
+                with pytest.raises(TimeoutError):
+                    reading.result(timeout=1.0)
             check(reading.result(timeout=120), all_of_them=True)
+
+
+def test_status_answers_again_once_there_are_descriptors(server: ApacheServer) -> None:
+    with mounted(server.url) as mount:
+        mount.warnings_expected = True
+        with limited(mount, resource.RLIMIT_NOFILE, 3):
+            mount.command("status", mount.path, "--json")
+
+        wait_until(lambda: mount.command("status", mount.path, "--json").returncode == 0, 60)
 
 
 def test_a_full_device_for_a_log_changes_nothing(server: ApacheServer) -> None:
