@@ -105,6 +105,9 @@ def main(
     missed = [
         line for plan, result in zip(plans, results, strict=True) for line in _tell(plan, result)
     ]
+    if (in_vain := report.unread(results)) is not None:
+        print(f"\n{in_vain.line}: {'reached' if in_vain.is_reached else 'MISSED'}")
+        missed += [] if in_vain.is_reached else [in_vain.line]
     if quick:
         print("\nquick: too little data for the goals to mean anything")
     if json_file is not None:

@@ -10,6 +10,8 @@ from scripts.benchmarks.archive import MOVIE, Scale
 from scripts.benchmarks.far import (
     Reading,
     latency,
+    measure_budget,
+    measure_each,
     measure_ls,
     measure_reading,
     measure_streams,
@@ -31,6 +33,7 @@ from scripts.benchmarks.goals import (
     ConnectionsWithin,
     FetchesWithin,
     RequestsWithin,
+    UnreadBelow,
 )
 from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.stage import Stage
@@ -38,6 +41,9 @@ from scripts.benchmarks.stage import Stage
 _HEADER = 1_024
 _EVERY = 10
 _PICKED = 100
+# What may have been fetched in vain, in bytes for one piece of work, and of all that was fetched.
+WORST_UNREAD = 64_000_000
+UNREAD_PART = 0.15
 _POLITE = ConnectionsWithin(20)
 
 
@@ -91,6 +97,31 @@ def _reading(
         (Figure(key, title, unit, goals),),
         partial(measure_reading, key, Reading(words, values)),
     )
+
+
+def _sweeps() -> Scenario:
+    """Return the scenario of work that stops half-way, or loses its order."""
+    sweeps = (
+        ("headers", "headers of 200 files of 50 MB, given up after 60", partial(_headers, 0.3)),
+        ("files", "500 files of 65 KB, given up after 100", partial(_small_files, 0.2)),
+        ("turned", "headers in order for 10 files, then of 50 in no order", _turned),
+        ("stream", "a stream of 2 GB, given up after 30 MB", partial(_start_of_movie, 0.015)),
+    )
+    figures = tuple(
+        Figure(f"good.sweeps.{name}", title, Unit.SECONDS, (UnreadBelow(WORST_UNREAD),))
+        for name, title, _ in sweeps
+    )
+    readings = {
+        f"good.sweeps.{name}": Reading(words, partial(seconds, f"good.sweeps.{name}"))
+        for name, _, words in sweeps
+    }
+    title = "sweeps that stop half-way, or turn out random"
+    return _scenario("good", "sweeps", title, figures, partial(measure_each, readings))
+
+
+def _turned(point: Path, scale: Scale) -> tuple[str | Path, ...]:
+    ordered, scattered = max(1, scale.far.headers // 20), scale.far.headers // 4
+    return ("turn", point / HEADERS, str(ordered), str(scattered), str(_HEADER))
 
 
 def _below(limit_s: float) -> Below:
@@ -206,5 +237,13 @@ FAR_SCENARIOS = (
         "100 files of 65 KB, whole, one after another",
         (_below(4.0), _POLITE),
         partial(_small_files, 0.2),
+    ),
+    _sweeps(),
+    _scenario(
+        "ebi",
+        "budget",
+        "two mounts and a copy from a third at once",
+        (Figure("ebi.budget", "two mounts and a copy at once", Unit.SECONDS, (_POLITE,)),),
+        partial(measure_budget, "ebi.budget"),
     ),
 )

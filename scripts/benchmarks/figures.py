@@ -52,6 +52,7 @@ class Sample:
         connections: The most that were open at once, or None if not known.
         refused: Connections that were refused, or None if not known.
         is_over: The work was given up when it had taken `value`.
+        distribution: Where the value is that of many waits, each of them, in seconds.
     """
 
     figure: str
@@ -62,6 +63,7 @@ class Sample:
     connections: int | None = None
     refused: int | None = None
     is_over: bool = False
+    distribution: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Summary:
         most_requests: The most requests of any repetition, or None.
         samples: How many there were.
         unread: The median of the bytes that nobody read, or None.
+        most_unread: The most of them in any repetition, or None.
         connections: The most connections of any repetition, or None.
         refused: The most refusals of any repetition, or None.
         is_over: The value is of work that was given up.
@@ -90,6 +93,7 @@ class Summary:
     most_requests: int | None
     samples: int
     unread: int | None = None
+    most_unread: int | None = None
     connections: int | None = None
     refused: int | None = None
     is_over: bool = False
@@ -135,6 +139,7 @@ def summary_of(figure: Figure, samples: Iterable[Sample]) -> Summary | None:
     values = [sample.value for sample in ours]
     value = max(values) if figure.worst_counts else statistics.median(values)
     requests = _known([sample.requests for sample in ours])
+    unread = _known([sample.unread for sample in ours])
     return Summary(
         value=value,
         least=min(values),
@@ -143,7 +148,8 @@ def summary_of(figure: Figure, samples: Iterable[Sample]) -> Summary | None:
         requests=_median(requests),
         most_requests=max(requests, default=None),
         samples=len(ours),
-        unread=_median(_known([sample.unread for sample in ours])),
+        unread=_median(unread),
+        most_unread=max(unread, default=None),
         connections=max(_known([sample.connections for sample in ours]), default=None),
         refused=max(_known([sample.refused for sample in ours]), default=None),
         is_over=any(sample.is_over and sample.value <= value for sample in ours),

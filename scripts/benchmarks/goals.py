@@ -104,6 +104,22 @@ class FetchesWithin:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadBelow:
+    """Less than so many bytes fetched that nobody read, in any repetition."""
+
+    limit: int
+
+    @property
+    def text(self) -> str:
+        """The goal in a few words."""
+        return f"< {self.limit / 1e6:,.0f} MB unread"
+
+    def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
+        """Look at the repetition with the most of them."""
+        return None if ours.most_unread is None else ours.most_unread < self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class RequestsWithin:
     """Not more than so many requests, in any repetition."""
 

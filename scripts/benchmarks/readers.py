@@ -159,14 +159,36 @@ def _pick(path: str, how: str, count: str) -> dict[str, Any]:
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         places = [chosen.randrange(size // PAGE) * PAGE for _ in range(int(count))]
+        opened = time.monotonic()
         if how == "read":
-            for place in places:
-                os.pread(file.fileno(), PAGE, place)
+            ends = [(os.pread(file.fileno(), PAGE, n), time.monotonic())[1] for n in places]
         else:
             with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
-                for place in places:
-                    memory[place]
-    return _told(begin, [(path, place, PAGE) for place in sorted(set(places))])
+                ends = [(memory[n], time.monotonic())[1] for n in places]
+    told = _told(begin, [(path, place, PAGE) for place in sorted(set(places))])
+    begins = [opened, *ends[:-1]]
+    return told | {"each": [end - start for start, end in zip(begins, ends, strict=True)]}
+
+
+def _turn(directory: str, ordered: str, scattered: str, size: str) -> dict[str, Any]:
+    """Read the first `size` bytes of files in order, then of as many as said in no order."""
+    ranges = []
+    begin = time.monotonic()
+    names = sorted(os.listdir(directory))
+    rest = names[int(ordered) :]
+    picked = random.Random(1).sample(rest, min(int(scattered), len(rest)))
+    for name in (*names[: int(ordered)], *picked):
+        path = os.path.join(directory, name)
+        with open(path, "rb", buffering=0) as file:
+            ranges.append((path, 0, len(file.read(int(size)))))
+    return _told(begin, ranges)
+
+
+def _copy(path: str, target: str) -> dict[str, Any]:
+    """Copy a file, as `cp` does; name the bytes of the copy."""
+    begin = time.monotonic()
+    subprocess.run(["/bin/cp", path, target], check=True)
+    return _told(begin, [(target, 0, os.stat(target).st_size)])
 
 
 def _frames(path: str, start: str, size: str, step: str) -> dict[str, Any]:
@@ -250,6 +272,8 @@ _PROGRAMS: dict[str, Callable[..., object]] = {
     "start": _start,
     "each": _each,
     "pick": _pick,
+    "turn": _turn,
+    "copy": _copy,
     "frames": _frames,
     "list": _list_all,
     "differing": _differing,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.clients import EMPIARFS
+from scripts.benchmarks.far_scenarios import UNREAD_PART, WORST_UNREAD
 from scripts.benchmarks.figures import Figure, Goal, Summary, format_value
 from scripts.benchmarks.runner import Plan, Results
 
@@ -58,9 +59,55 @@ def missed(plan: Plan, results: Results) -> list[str]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What empiarfs fetched over slow links, and what of it nobody read.
+
+    Attributes:
+        unread: Bytes, of all repetitions of all figures of which it is known.
+        fetched: Bytes that were fetched for them.
+        most: The most unread bytes of one repetition.
+        where: The key of the figure of which that was one.
+    """
+
+    unread: int
+    fetched: int
+    most: int
+    where: str
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether both goals are reached."""
+        return self.unread < UNREAD_PART * self.fetched and self.most < WORST_UNREAD
+
+    @property
+    def line(self) -> str:
+        """All of it in words."""
+        return (
+            f"{self.unread / 1e6:,.1f} of {self.fetched / 1e6:,.1f} MB fetched over slow links, "
+            f"{self.unread / self.fetched:.1%}, were never read (goal: < {UNREAD_PART:.0%}); "
+            f"at worst {self.most / 1e6:,.1f} MB, {self.where} (goal: < {WORST_UNREAD / 1e6:g} MB)"
+        )
+
+
+def unread(results: Iterable[Results]) -> Unread | None:
+    """Return what empiarfs fetched and nobody read, or None if that isn't known."""
+    known = [
+        (sample.unread, sample.wire, sample.figure)
+        for result in results
+        for sample in result.samples.get(EMPIARFS.name, ())
+        if sample.unread is not None and sample.wire
+    ]
+    if not known:
+        return None
+    most, _, where = max(known)
+    return Unread(sum(one for one, _, _ in known), sum(all_ for _, all_, _ in known), most, where)
+
+
 def as_json(plan: Plan, results: Results, about: dict[str, str]) -> dict[str, Any]:
     """Return everything that was found, fit for `json.dump`."""
     names = [client.name for client in plan.clients]
+    in_vain = unread([results])
     return {
         "machine": about,
         "link": plan.link.name,
@@ -69,6 +116,7 @@ def as_json(plan: Plan, results: Results, about: dict[str, str]) -> dict[str, An
         "figures": [_figure_as_json(figure, names, results) for figure in plan.figures()],
         "failures": results.failures,
         "skipped": results.skipped,
+        "unread": None if in_vain is None else asdict(in_vain),
         "link_late_s": results.link_late_s,
     }
 

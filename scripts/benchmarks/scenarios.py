@@ -164,7 +164,7 @@ def _measure_latency(stage: Stage) -> Iterator[Sample]:
         with stage.new_place() as place, place.mounted() as mounted:
             taken = _latencies_during(mounted, partial(_ls, *words, mounted.path / MANY))
         if len(taken) >= _FEWEST_PROBES:
-            yield Sample(f"{key}.p50", median(taken))
+            yield Sample(f"{key}.p50", median(taken), distribution=tuple(taken))
             yield Sample(f"{key}.max", max(taken))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,13 @@ class Traffic:
     refused: int | None = None
 
     def sample(
-        self, figure: str, value: float, *, wanted: int | None = None, is_over: bool = False
+        self,
+        figure: str,
+        value: float,
+        *,
+        wanted: int | None = None,
+        is_over: bool = False,
+        distribution: Iterable[float] = (),
     ) -> Sample:
         """Return a sample of a figure with this traffic.
 
@@ -59,6 +65,7 @@ class Traffic:
             value: In its unit.
             wanted: How many bytes of it somebody read, if that is known.
             is_over: The work was given up.
+            distribution: Each of the waits that `value` is about, in seconds.
         """
         return Sample(
             figure,
@@ -69,6 +76,7 @@ class Traffic:
             connections=self.connections,
             refused=self.refused,
             is_over=is_over,
+            distribution=tuple(distribution),
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.benchmarks import far_archive, readers, report
 from scripts.benchmarks.archive import Scale, ServedArchive, served
-from scripts.benchmarks.clients import CLIENT_NAMES, EMPIARFS, Client, clients_for
+from scripts.benchmarks.clients import CLIENT_NAMES, EMPIARFS, RCLONE, Client, clients_for
 from scripts.benchmarks.far_archive import HEADERS, MRC_HEADER, STACK, FarScale, make_far
 from scripts.benchmarks.figures import Figure, Sample, Unit
 from scripts.benchmarks.links import EBI, GOOD, LINKS, Way
@@ -69,8 +69,10 @@ def test_programs_say_which_bytes_they_have_read(tmp_path: Path) -> None:
 def test_scattered_reads_are_the_same_ones_each_time(tmp_path: Path, how: str) -> None:
     (tmp_path / "a").write_bytes(bytes(500_000))
 
-    found = [readers.run("pick", tmp_path / "a", how, "50")["ranges"] for _ in range(2)]
+    picked = [readers.run("pick", tmp_path / "a", how, "50") for _ in range(2)]
 
+    found = [one["ranges"] for one in picked]
+    assert all(len(one["each"]) == 50 and sum(one["each"]) <= one["seconds"] for one in picked)
     assert found[0] == found[1]
     assert all(place % readers.PAGE == 0 and size == readers.PAGE for _, place, size in found[0])
 
@@ -128,6 +130,76 @@ def test_streams_at_once_are_compared_with_each_other(archive: ServedArchive) ->
     assert whole.wire - whole.unread == TINY.far.streams * TINY.far.stream
     assert 0 < full.value < 1
     assert spread.value >= 1
+
+
+@pytest.mark.apache
+@pytest.mark.fuse
+@pytest.mark.slow
+def test_each_sweep_is_done_with_a_cache_of_its_own(archive: ServedArchive) -> None:
+    samples = samples_of("good.sweeps", archive)
+
+    figures = SCENARIOS["good.sweeps"].figures(TINY)
+    assert [sample.figure for sample in samples] == [figure.key for figure in figures]
+    # Somebody who had the listings of another sweep would have asked for less.
+    assert all(sample.wire is not None and sample.wire > 1_000 for sample in samples)
+    assert all(sample.unread is not None for sample in samples)
+
+
+def test_a_sweep_that_turns_reads_each_file_once(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02d}").write_bytes(bytes(3_000))
+
+    found = readers.run("turn", tmp_path, "10", "20", "1024")["ranges"]
+
+    names = [int(Path(path).name) for path, *_ in found]
+    assert names[:10] == list(range(10))
+    assert len(set(names)) == 30
+    assert names[10:] != sorted(names[10:])
+    assert all((start, size) == (0, 1024) for _, start, size in found)
+
+
+@pytest.mark.apache
+@pytest.mark.fuse
+@pytest.mark.slow
+def test_mounts_and_a_copy_at_once_are_counted_together(archive: ServedArchive) -> None:
+    [sample] = samples_of("ebi.budget", archive)
+
+    scale = TINY.far
+    wanted = scale.stream // 2 + scale.small_files * far_archive.SMALL_FILE + scale.stream
+    assert sample.wire is not None
+    assert sample.unread == sample.wire - wanted
+    assert sample.connections
+    assert samples_of("ebi.budget", archive, RCLONE) == []
+
+
+@pytest.mark.slow
+def test_a_copy_is_compared_with_what_is_served(tmp_path: Path) -> None:
+    for folder, content in (("copied", b"x"), ("served", b"y")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_bytes(content * 1_000)
+
+    copied = readers.run("copy", tmp_path / "copied/file", tmp_path / "copied/other")["ranges"]
+    (tmp_path / "served/other").write_bytes(b"x" * 999 + b"y")
+    found = readers.run("differing", json.dumps(copied), tmp_path / "copied", tmp_path / "served")
+
+    assert copied == [[str(tmp_path / "copied/other"), 0, 1_000]]
+    assert found == copied
+
+
+def test_bytes_read_in_vain_are_added_up_over_all_links() -> None:
+    good = Results(
+        {"empiarfs": [Sample("good.x", 1.0, wire=90, unread=10), Sample("good.y", 1.0)]}
+    )
+    ebi = Results({"empiarfs": [Sample("ebi.x", 1.0, wire=110, unread=15)]})
+    others = Results({"rclone": [Sample("ebi.x", 1.0, wire=10_000, unread=9_000)]})
+
+    found = report.unread([good, ebi, others])
+
+    assert found == report.Unread(25, 200, 15, "ebi.x")
+    assert found.is_reached
+    assert not report.Unread(30, 200, 15, "x").is_reached
+    assert not report.Unread(64_000_000, 10**9, 64_000_000, "x").is_reached
+    assert report.unread([others]) is None
 
 
 @pytest.mark.apache

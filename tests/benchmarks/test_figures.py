@@ -14,6 +14,7 @@ from scripts.benchmarks.goals import (
     NoMoreThanPeer,
     NoRequest,
     RequestsWithin,
+    UnreadBelow,
 )
 
 SPEED = Figure("speed", "the speed", Unit.BYTES_A_SECOND)
@@ -110,6 +111,9 @@ def test_what_may_never_happen_is_judged_by_the_worst_repetition() -> None:
 
     assert found is not None
     assert (found.wire, found.unread, found.connections, found.refused) == (150, 7, 20, 1)
+    assert found.most_unread == 9
+    assert UnreadBelow(10).is_reached(found, None) is True
+    assert UnreadBelow(9).is_reached(found, None) is False
     assert FetchesWithin(150).is_reached(found, None) is True
     assert FetchesWithin(149).is_reached(found, None) is False
     assert RequestsWithin(30).is_reached(found, None) is True
