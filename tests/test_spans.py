@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from empiarfs.errors import UnavailableError
+from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span
 from empiarfs.patience import Patience
 from tests.support.fake_archive import FakeArchive
@@ -64,3 +68,34 @@ def test_a_failure_is_told_to_who_waits(span: Span) -> None:
 
     with pytest.raises(UnavailableError):
         span.take(0, Patience(1))
+
+
+def test_a_foreseen_span_that_became_urgent_is_queued_once() -> None:
+    queue = SpanQueue(foreseen_limit=2)
+    foreseen = [Span(FILE, range(10), urgent=False) for _ in range(3)]
+    for span in foreseen:
+        queue.put(span)
+
+    queue.make_urgent(foreseen[1])
+
+    assert queue.waiting() == 3
+    assert queue.take(0.1) is foreseen[1]
+    queue.done(foreseen[1])
+    assert queue.waiting() == 2
+
+
+def test_urgent_work_without_end_leaves_no_finished_span_in_the_queue() -> None:
+    queue = SpanQueue(foreseen_limit=2)
+    gone = []
+    for _ in range(20):
+        span = Span(FILE, range(10), urgent=False)
+        queue.put(span)
+        queue.make_urgent(span)
+        taken = queue.take(0.1)
+        assert taken is span
+        queue.done(span)
+        gone.append(weakref.ref(span))
+        del span, taken
+        gc.collect()
+
+    assert [span for span in gone if span() is not None] == []

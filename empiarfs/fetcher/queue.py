@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from empiarfs.fetcher.spans import Span, SpanState
@@ -56,9 +57,12 @@ class SpanQueue:
                 return
             span.urgent = True
             if span.state is SpanState.QUEUED:
-                # Its old place in the other deque is skipped when it is reached. One that
-                # stands aside stays there: the archive may have asked us to wait.
+                # One that stands aside stays there: the archive may have asked us to wait.
                 if all(delayed is not span for _, _, delayed in self._delayed):
+                    # While there is urgent work, what is foreseen isn't looked at: left in
+                    # its old place, the span would keep all its pieces for as long.
+                    with suppress(ValueError):
+                        self._foreseen.remove(span)
                     self._urgent.append(span)
                 self._condition.notify()
             elif span.state is SpanState.RUNNING:
