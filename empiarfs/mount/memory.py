@@ -5,10 +5,11 @@ the end of its heap: a mount under 64 readers held 470 MB of which 384 were free
 it gives back every free page, which takes some milliseconds.
 
 Errors and the frames that they came through hold each other, and by those frames what a
-request had received: few objects, and so seldom collected, and many bytes. Such circles are undone where
-they are known (`errors.without_frames`); libraries have more. A full collection takes some
-20 ms, for which everything stands still, so it is done only once memory has grown by a good
-deal. Collecting young objects alone would be worse: what is in use just then is taken for old.
+request had received: few objects, and so seldom collected, and many bytes. Such circles are
+undone where they are known (`errors.without_frames`); libraries have more. A full collection
+takes some 20 ms, for which everything stands still, so it is done only once memory has grown
+by a good deal. Collecting young objects alone would be worse: what is in use just then is
+taken for old.
 
 Threading: one thread, `empiarfs-memory`, which holds no lock of ours.
 """
