@@ -252,7 +252,8 @@ class ArchiveClient:
             try:
                 with self._wire.exchange("GET", url, headers, watch, urgent=urgent) as answer:
                     self._health.range_answered(answer.latency_s)
-                    if answer.status == 206:
+                    if answer.status < 400:
+                        # What isn't right ends the connection too: it may be out of step.
                         self._judge(answer, file, wanted, url)
                         self._receive(answer, wanted, buffers, payment)
                         return

@@ -37,6 +37,11 @@ from empiarfs.errors import (
 from empiarfs.stats import Counters
 
 
+# Without a body by definition, and an answer to nothing that is ever asked here: whoever sends
+# them is out of step, and may send something else behind them.
+_UNASKED = (204, 205, 304)
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """What all lines of a client share.
@@ -221,6 +226,8 @@ class SessionLine(Line):
         answer = exchange.answer
         self.note_keep_alive(exchange.headers.get("Keep-Alive", ""))
         if not answer.isclosed() or answer.reader.left_over or self.socket is None:
+            return
+        if exchange.status in _UNASKED:
             return
         if answer.will_close:
             self.requests_left = 0

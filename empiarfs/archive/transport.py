@@ -23,6 +23,9 @@ import urllib3.connectionpool
 
 from empiarfs.archive.sockets import AnySocket, WatchedSocket, WatchedTlsSocket
 
+# One is usual, for hints; an archive that goes on and on won't answer.
+_MOST_INTERIM = 16
+
 
 class Plug(Protocol):
     """Where an adapter's connection comes from, and where its answers go."""
@@ -80,13 +83,28 @@ class _LastDrops(io.RawIOBase):
 
 
 class Answer(http.client.HTTPResponse):
-    """An answer whose framing is checked for bytes behind its end."""
+    """An answer whose framing is checked for bytes behind its end.
+
+    Interim answers (1xx) are passed over. http.client knows of 100 only and takes any other
+    for the answer: the real one would be found on the connection by the next request, and
+    nothing but its range and version would tell that it belongs to another file.
+    """
 
     def __init__(self, sock: AnySocket, debuglevel: int = 0, **options: Any) -> None:
         super().__init__(sock, debuglevel, **options)
         # Nothing has been received yet, so what http.client opened can be wrapped anew.
         self.reader = _Reader(_LastDrops(self.fp.detach()))
         self.fp = self.reader
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_INTERIM):
+            version, status, reason = super()._read_status()
+            if status == http.client.SWITCHING_PROTOCOLS:
+                break
+            if status == http.client.CONTINUE or status >= http.client.OK:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.BadStatusLine("nothing but interim answers")
 
 
 class Adapter(requests.adapters.HTTPAdapter):

@@ -231,6 +231,44 @@ def test_a_forged_answer_behind_the_end_is_not_believed(
     assert read_it(client, 0, 50) == DATA[:50]
 
 
+@pytest.mark.parametrize("status", [102, 103])
+def test_an_interim_answer_is_passed_over_and_the_next_reader_gets_his_own_bytes(
+    server: BrokenServer, client: ArchiveClient, status: int
+) -> None:
+    """As large, as old, and asked for in the same range: nothing but the order tells them apart."""
+    other = bytes(reversed(DATA))
+    server.put("10002/data/other.mrc", other)
+    server.fault(lambda request: request.path == PATH, Fault.interim(status, 0.2))
+
+    first = read_it(client)
+    second = read(client, remote_file(client, "10002/data/other.mrc", len(other)), 100, 8_100)
+
+    assert first == DATA[100:8_100]
+    assert second == other[100:8_100]
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_what_was_never_asked_for_ends_the_connection(
+    server: BrokenServer, client: ArchiveClient, status: int
+) -> None:
+    server.fault(lambda request: True, Fault.answer(status))
+
+    with pytest.raises(BadResponseError):
+        read_it(client)
+    read_it(client)
+
+    assert server.connections == 2
+
+
+def test_an_archive_that_sends_interim_answers_only_is_no_archive(
+    server: BrokenServer, client: ArchiveClient
+) -> None:
+    server.fault(lambda request: True, Fault.garbage(b"HTTP/1.1 103 Wait\r\n\r\n" * 1000))
+
+    with pytest.raises(BadResponseError):
+        read_it(client)
+
+
 def test_a_kept_connection_that_died_meanwhile_is_replaced_silently(
     server: BrokenServer, client: ArchiveClient, counters: Counters
 ) -> None:

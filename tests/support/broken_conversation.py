@@ -95,6 +95,7 @@ class Conversation:
             return self._send(request, self._server._bent(request, fault))
         if kind == "interim":
             self._connection.sendall(b"HTTP/1.1 %d Wait\r\nX-Seen: yes\r\n\r\n" % fault.status)
+            self._pause(fault.amount)
             return self._send(request, self._server._answer(request))
         if kind == "drop_answer":
             return True

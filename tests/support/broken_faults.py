@@ -166,9 +166,9 @@ class Fault:
         return cls("other_size", more)
 
     @classmethod
-    def interim(cls, status: int = 103) -> Fault:
-        """Send an interim answer (1xx) before the right one."""
-        return cls("interim", status=status)
+    def interim(cls, status: int = 103, before_s: float = 0.0) -> Fault:
+        """Send an interim answer (1xx) before the right one, perhaps a good while before."""
+        return cls("interim", before_s, status=status)
 
     @classmethod
     def lost_row(cls, number: int = 0) -> Fault:

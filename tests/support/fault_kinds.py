@@ -98,6 +98,7 @@ BROKEN = (
     _kind("not HTTP", Fault.garbage()),
     _kind("a line of 100 KB", Fault.garbage(b"HTTP/1.1 200 " + b"x" * 100_000 + b"\r\n\r\n")),
     _kind("an interim answer", Fault.interim(103)),
+    _kind("an interim answer long before", Fault.interim(103, 0.1)),
 )
 
 REFUSALS = (
