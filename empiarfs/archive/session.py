@@ -36,7 +36,6 @@ from empiarfs.errors import (
 )
 from empiarfs.stats import Counters
 
-
 # Without a body by definition, and an answer to nothing that is ever asked here: whoever sends
 # them is out of step, and may send something else behind them.
 _UNASKED = (204, 205, 304)

@@ -235,7 +235,7 @@ def test_a_forged_answer_behind_the_end_is_not_believed(
 def test_an_interim_answer_is_passed_over_and_the_next_reader_gets_his_own_bytes(
     server: BrokenServer, client: ArchiveClient, status: int
 ) -> None:
-    """As large, as old, and asked for in the same range: nothing but the order tells them apart."""
+    """As large, as old, asked for in the same range: nothing but the order tells them apart."""
     other = bytes(reversed(DATA))
     server.put("10002/data/other.mrc", other)
     server.fault(lambda request: request.path == PATH, Fault.interim(status, 0.2))
