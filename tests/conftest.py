@@ -21,6 +21,7 @@ import pytest
 
 from tests.support import apache, mounts, users
 from tests.support.log_guard import ExpectLog, LogGuard
+from tests.support.network import move_to_an_own_network
 
 # Two machines' worth of load on one makes any deadline of an example wrong.
 hypothesis.settings.register_profile("default", deadline=None)
@@ -35,7 +36,9 @@ _guard = LogGuard()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name our marker, and listen to the loggers."""
+    """Name our marker, listen to the loggers, and keep out of other test processes' way."""
+    if hasattr(config, "workerinput"):
+        move_to_an_own_network()
     config.addinivalue_line("markers", "expects_warnings: empiarfs may log warnings in this test")
     logging.getLogger("empiarfs").addHandler(_guard)
 
