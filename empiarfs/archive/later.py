@@ -17,6 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from empiarfs import threads
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,8 +37,8 @@ class Later:
             due_s = time.monotonic() + seconds
             heapq.heappush(self._due, (due_s, next(self._numbers), action))
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="empiarfs-later", daemon=True).start()
+                # Without a thread it waits for the next action, whose start may succeed.
+                self._running = threads.start("later", self._run) is not None
             self._changed.notify()
 
     def run_all(self) -> None:

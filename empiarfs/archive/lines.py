@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from empiarfs import threads
 from empiarfs.archive.connections import ConnectionBudget, Slot
 from empiarfs.archive.later import Later
 from empiarfs.archive.sockets import AnySocket, Breaker, cut
@@ -194,9 +195,9 @@ class Lines(Generic[L]):
             slot = self._budget.try_acquire(urgent=False, connecting=True)
             if slot is None:
                 return
-            threading.Thread(
-                target=self._connect, args=(slot, connect), name="empiarfs-connect", daemon=True
-            ).start()
+            if threads.start("connect", self._connect, slot, connect) is None:
+                slot.release()
+                return
 
     def _connect(self, slot: Slot, connect: Callable[[L], None]) -> None:
         line = self._make()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from empiarfs import threads
 from empiarfs.archive.hedges import Hedges
 from empiarfs.archive.later import Later
 from empiarfs.errors import EmpiarFSError, InterruptedCallError
@@ -84,11 +85,13 @@ class _Contest(Generic[T]):
             if self._over or self._winner is not None or not hedges.try_begin():
                 return
             self._second = Entrant(self)
-        count()
-        threading.Thread(
-            target=self._run_second, args=(self._second, hedges), name="empiarfs-again",
-            daemon=True,
-        ).start()  # fmt: skip
+        if threads.start("again", self._run_second, self._second, hedges) is not None:
+            count()
+            return
+        hedges.ended()
+        with self._condition:
+            self._second = None
+            self._condition.notify_all()
 
     def _run_second(self, entrant: Entrant, hedges: Hedges) -> None:
         error: BaseException | None = None

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from empiarfs import threads
 from empiarfs.archive.pipeline import PipelineLine
 from empiarfs.archive.size_work import Answered, Failures, SizeWork
 from empiarfs.archive.watch import Watch
@@ -133,15 +134,9 @@ class SizeAsker:
         room = self._wire.budget.limit - self._wire.budget.reserved
         count = min(-(-rows // _ROWS_PER_LINE), room) - 1
         helpers = [
-            threading.Thread(
-                target=self._help, args=(work, patience.remaining_s()), name="empiarfs-sizes",
-                daemon=True,
-            )
-            for _ in range(count)
-        ]  # fmt: skip
-        for helper in helpers:
-            helper.start()
-        return helpers
+            threads.start("sizes", self._help, work, patience.remaining_s()) for _ in range(count)
+        ]
+        return [helper for helper in helpers if helper is not None]
 
     def _help(self, work: SizeWork, seconds: float) -> None:
         # A patience of its own: the caller's belongs to the caller's thread.

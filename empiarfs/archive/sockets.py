@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from empiarfs import threads
 from empiarfs.archive.watch import TICK_S, Watch
 from empiarfs.errors import UnreachableError
 
@@ -240,9 +241,8 @@ class Resolver:
             if (answer.done and age_s < useful_s) or (not answer.done and age_s < _HANGING_S):
                 return answer
         answer = self._answers[key] = _Answer(now_s)
-        threading.Thread(
-            target=self._run, args=(key, answer), name="empiarfs-resolver", daemon=True
-        ).start()
+        if threads.start("resolver", self._run, key, answer) is None:
+            answer.error, answer.done = "no thread to resolve the name with", True
         return answer
 
     def _run(self, key: tuple[str, int], answer: _Answer) -> None:

@@ -30,6 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from empiarfs import threads
 from empiarfs.cache.database import BlockDatabase, key_of
 from empiarfs.cache.generations import Generations
 from empiarfs.cache.locks import try_lock
@@ -90,10 +91,7 @@ class Sweeper:
         """Start the thread, unless it runs."""
         with self._lock:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
-                    target=self._passes, name="empiarfs-cache-sweep", daemon=True
-                )
-                self._thread.start()
+                self._thread = threads.start("cache-sweep", self._passes)
 
     def hurry(self) -> None:
         """Have a pass made now: an old generation is to be removed."""

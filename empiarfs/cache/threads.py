@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
+from empiarfs import threads
 from empiarfs.errors import CacheError
 
 logger = logging.getLogger(__name__)
@@ -72,33 +73,33 @@ class CacheThreads:
         """Have `work` done some time; return its future.
 
         Raises:
-            CacheError: The threads were closed.
+            CacheError: The threads were closed, or can't be started.
         """
         done: Future[T] = Future()
         with self._lock:
             if self._closed:
                 raise CacheError(f"the {self._name} threads are closed")
-            self._work.put((done, work))
             if len(self._threads) < self._count:
                 self._start()
+            if not self._threads:
+                raise CacheError(f"there is no {self._name} thread")
+            self._work.put((done, work))
         return done
 
     def close(self, timeout_s: float) -> None:
         """Let the threads end after what is queued; wait for that for at most `timeout_s`."""
         with self._lock:
             self._closed = True
-            threads = self._threads
-            for _ in threads:
+            started = self._threads
+            for _ in started:
                 self._work.put(None)
-        for thread in threads:
+        for thread in started:
             thread.join(timeout_s)
 
     def _start(self) -> None:
-        thread = threading.Thread(
-            target=self._run, name=f"empiarfs-{self._name}-{len(self._threads)}", daemon=True
-        )
-        self._threads.append(thread)
-        thread.start()
+        thread = threads.start(f"{self._name}-{len(self._threads)}", self._run)
+        if thread is not None:
+            self._threads.append(thread)
 
     def _run(self) -> None:
         while True:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from empiarfs import threads
 from empiarfs.cache.store import BlockPut, BlockStore, ReadableBuffer
 from empiarfs.core.blocks import block_of, piece_size, pieces_of_block, place_of
 from empiarfs.core.files import BlockKey, RemoteFile
@@ -180,10 +181,7 @@ class WriteBehind:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="empiarfs-write-behind", daemon=True
-            )
-            self._thread.start()
+            self._thread = threads.start("write-behind", self._run)
 
     def _run(self) -> None:
         while True:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from empiarfs import threads
 from empiarfs.catalog.database import (
     BusyError,
     DamagedFileError,
@@ -204,16 +205,11 @@ class Writer:
 
     def _start(self) -> None:
         """Start the thread, or drop what waits for it; the caller holds `_condition`."""
-        thread = threading.Thread(target=self._run, name="empiarfs-catalog", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as exc:  # too many threads, or the interpreter ends
-            logger.warning("catalog: not written: %s", exc)
+        self._thread = threads.start("catalog", self._run)
+        if self._thread is None:
             self._dropped += len(self._pending)
             self._pending.clear()
             self._pending_names = 0
-        else:
-            self._thread = thread
 
     def _remove_pending(self, path: str) -> None:
         work = self._pending.pop(path, None)

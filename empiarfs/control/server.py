@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from empiarfs import threads
 from empiarfs.control.wire import Answer, bound_socket, read_line
 
 logger = logging.getLogger(__name__)
@@ -75,12 +76,8 @@ class ControlServer:
                 time.sleep(_EXHAUSTED_S)
                 continue
             self._places.acquire()
-            client = threading.Thread(
-                target=self._serve, args=(connection,), name="empiarfs-control-client", daemon=True
-            )
-            try:
-                client.start()
-            except RuntimeError:  # no more threads; the next client may have one
+            if threads.start("control-client", self._serve, connection) is None:
+                # The next client may have one.
                 connection.close()
                 self._places.release()
 

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from empiarfs import threads
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.cache.store import BlockStore
 from empiarfs.cache.writebehind import WriteBehind
@@ -59,6 +61,8 @@ _MOST_ALONG = 256 * 1024
 # while his first bytes are on their way, one for each so many bytes.
 _PREPARED = 5
 _PREPARED_FOR = 1024 * 1024
+# How often who waits without a thread that fetches looks whether there can be one.
+_NO_THREAD_S = 0.25
 # Plans that wait for the foreseeing thread; older ones are forgotten.
 _PLANS_KEPT = 256
 # Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
@@ -273,6 +277,9 @@ class Fetcher:
         self, file: RemoteFile, located: Located, flights: dict[int, Span], patience: Patience
     ) -> None:
         piece = 0
+        while not self._workers.attend():
+            patience.check()
+            time.sleep(_NO_THREAD_S)
         try:
             for piece, span in flights.items():
                 located.held[piece] = span.take(piece, patience)
@@ -312,10 +319,7 @@ class Fetcher:
                 return
             self._plans.append((file, foreseen))
             if self._foreseer is None:
-                self._foreseer = threading.Thread(
-                    target=self._foresee, name="empiarfs-foresee", daemon=True
-                )
-                self._foreseer.start()
+                self._foreseer = threads.start("foresee", self._foresee)
             self._condition.notify()
 
     def _prefetch_all(self, file: RemoteFile, ranges: Sequence[ByteRange]) -> None:

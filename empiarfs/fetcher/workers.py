@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from empiarfs import threads
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.archive.hedges import Hedges
 from empiarfs.cache.writebehind import WriteBehind
@@ -151,17 +152,23 @@ class Workers:
         for span in spans:
             self._queue.put(span)
         with self._lock:
-            room = self._limit - self._threads
-            for _ in range(min(room, len(spans) - self._queue.idle_takers())):
-                thread = threading.Thread(target=self._serve, name="empiarfs-fetch", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError as exc:
-                    # The machine gives no more; those that there are do the work, or the next
-                    # one to be started does.
-                    logger.warning("can't start a thread to fetch with: %s", exc)
-                    break
-                self._threads += 1
+            self._start(len(spans) - self._queue.idle_takers())
+
+    def attend(self) -> bool:
+        """Return whether there is a thread at all, after an attempt to start one if not."""
+        if not self._threads:
+            with self._lock:
+                if not self._threads:
+                    self._start(1)
+        return bool(self._threads)
+
+    def _start(self, count: int) -> None:
+        # The caller holds _lock. Where the machine gives no more, those that there are do the
+        # work.
+        for _ in range(min(count, self._limit - self._threads)):
+            if threads.start("fetch", self._serve) is None:
+                break
+            self._threads += 1
 
     def close(self) -> None:
         """Fail all spans and end the threads."""
@@ -246,10 +253,10 @@ class Workers:
         is_open = not attempt.is_hedged and not span.is_answered()
         if is_open and self._hedges.begin(attempt.late_s(), self._client.range_latency()):
             attempt.is_hedged = True
-            self._counters.add("hedges")
-            threading.Thread(
-                target=self._hedge, args=(span,), name="empiarfs-hedge", daemon=True
-            ).start()
+            if threads.start("hedge", self._hedge, span) is None:
+                self._hedges.ended()
+            else:
+                self._counters.add("hedges")
         return False
 
     def _conclude(self, attempt: _Attempt, failure: EmpiarFSError | None) -> None:

@@ -27,6 +27,7 @@ from typing import Literal
 
 from cachetools import TTLCache
 
+from empiarfs import threads
 from empiarfs.ledger import place
 from empiarfs.ledger.lines import Key, Line, Mark, Refusal, encoded, to_values
 
@@ -119,8 +120,7 @@ class Ledger:
                 return
             self._marks.append(self._mark("mounted"))
             self._write_in(0.0)
-            self._thread = threading.Thread(target=self._run, name="empiarfs-ledger", daemon=True)
-            self._thread.start()
+            self._thread = threads.start("ledger", self._run)
 
     def note(self, refusal: Refusal) -> None:
         """Take a refusal down; returns at once, and never fails."""

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
+from empiarfs import threads
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.catalog import Catalog, KnownDirectory, KnownRow
 from empiarfs.core import paths
@@ -205,9 +206,7 @@ class Tree:
     def _foresee_listing(self, path: str) -> None:
         """Fetch a listing that is wanted in a moment, if there is such a directory."""
         if self.in_memory(path) is None:
-            threading.Thread(
-                target=self._try_directory, args=(path,), name="empiarfs-ahead", daemon=True
-            ).start()
+            threads.start("ahead", self._try_directory, path)
 
     def _try_directory(self, path: str) -> None:
         try:

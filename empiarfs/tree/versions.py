@@ -11,11 +11,11 @@ condition.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from empiarfs import threads
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.catalog import Catalog
 from empiarfs.core import paths, sizes
@@ -141,10 +141,12 @@ class VersionAsker:
         if not rows:
             return
         directory.asked.update(rows)
+        if threads.start("sizes", self._ask_sizes, directory, rows) is None:
+            directory.asked.difference_update(rows)
+            if wanted in rows:
+                raise GaveUpError("no thread to ask the archive with")
+            return
         self._counters.add("size_requests_saved", len(rows) - (wanted in rows))
-        threading.Thread(
-            target=self._ask_sizes, args=(directory, rows), name="empiarfs-sizes", daemon=True
-        ).start()
 
     def _ask_sizes(self, directory: Directory, rows: list[int]) -> None:
         items = [directory.items[row] for row in rows]
