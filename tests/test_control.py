@@ -35,10 +35,10 @@ RECORD = MountRecord("/mnt/\udcff", "http://host/", 42, 1000.5, "/cache", "/log"
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
-    return {"XDG_RUNTIME_DIR": str(runtime)}
+def environ() -> Iterator[dict[str, str]]:
+    # Addresses of sockets are short, and pytest's directories needn't be.
+    with tempfile.TemporaryDirectory() as runtime:
+        yield {"XDG_RUNTIME_DIR": runtime}
 
 
 @pytest.fixture

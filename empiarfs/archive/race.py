@@ -80,14 +80,15 @@ class _Contest(Generic[T]):
         with self._condition:
             self._over = True
 
-    def start_second(self, hedges: Hedges, count: Callable[[], None]) -> None:
+    def start_second(self, hedges: Hedges, count: Callable[[int], None]) -> None:
         with self._condition:
             if self._over or self._winner is not None or not hedges.try_begin():
                 return
             self._second = Entrant(self)
+        count(1)
         if threads.start("again", self._run_second, self._second, hedges) is not None:
-            count()
             return
+        count(-1)
         hedges.ended()
         with self._condition:
             self._second = None
@@ -128,7 +129,7 @@ def race(
     after_s: float,
     later: Later,
     hedges: Hedges,
-    count: Callable[[], None],
+    count: Callable[[int], None],
 ) -> T:
     """Return what `ask` does, called a second time if nothing has come after a while.
 
@@ -139,7 +140,7 @@ def race(
         after_s: How long to wait for the first answer, in seconds.
         later: Knows when that is over.
         hedges: Says whether a second request may be sent.
-        count: Called if one is.
+        count: Called with 1 if one is, and with -1 if that fails.
 
     Raises:
         EmpiarFSError: What the first attempt raised, if a second one brought nothing either.

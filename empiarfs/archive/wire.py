@@ -223,7 +223,7 @@ class Wire:
             self.health.late_after_s(),
             self._later,
             self._hedges,
-            lambda: self.counters.add("hedges"),
+            lambda number: self.counters.add("hedges", number),
         )
 
     def _drop_if_slept(self) -> None:

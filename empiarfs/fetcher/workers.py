@@ -211,15 +211,17 @@ class Workers:
         self._queue.done(span)
         self._conclude(attempt, failure)
 
-    def _hedge(self, span: Span) -> None:
+    def _hedge(self, attempt: _Attempt) -> None:
         """Send a second GET for a span whose first one isn't answered."""
         try:
-            attempt = _Attempt(span, is_hedge=True)
-            self._conclude(attempt, self._try(attempt))
-        except Exception:
-            logger.exception("asking a second time for %r failed unexpectedly", span.file.path)
+            failure = self._try(attempt)
+        except Exception as exc:
+            path = attempt.span.file.path
+            logger.exception("asking a second time for %r failed unexpectedly", path)
+            failure = BadResponseError(f"unexpected: {exc!r}", url=path)
         finally:
             self._hedges.ended()
+        self._conclude(attempt, failure)
 
     def _try(self, attempt: _Attempt) -> EmpiarFSError | None:
         """Send one GET; return why it brought less than it should, or None."""
@@ -253,11 +255,18 @@ class Workers:
         is_open = not attempt.is_hedged and not span.is_answered()
         if is_open and self._hedges.begin(attempt.late_s(), self._client.range_latency()):
             attempt.is_hedged = True
-            if threads.start("hedge", self._hedge, span) is None:
-                self._hedges.ended()
-            else:
-                self._counters.add("hedges")
+            self._start_hedge(span)
         return False
+
+    def _start_hedge(self, span: Span) -> None:
+        # From here on it counts as under way: if the first GET fails before the thread runs,
+        # the span's fate isn't that one's to decide.
+        hedge = _Attempt(span, is_hedge=True)
+        self._counters.add("hedges")
+        if threads.start("hedge", self._hedge, hedge) is None:
+            self._counters.add("hedges", -1)
+            self._hedges.ended()
+            span.leave(hedge.token, failed=True)
 
     def _conclude(self, attempt: _Attempt, failure: EmpiarFSError | None) -> None:
         span = attempt.span
