@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -56,6 +58,12 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Also write everything that was found to this file.",
 )
+@click.option(
+    "--plots",
+    "plot_folder",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Also draw throughput, times and latency into this folder, as SVG.",
+)
 @click.option("--strict", is_flag=True, help="End with status 1 if a goal is missed.")
 def main(
     only_list: bool,
@@ -65,6 +73,7 @@ def main(
     repeat: int | None,
     quick: bool,
     json_file: Path | None,
+    plot_folder: Path | None,
     strict: bool,
 ) -> None:
     """Measure empiarfs and rclone side by side, on an archive served by this machine.
@@ -110,9 +119,11 @@ def main(
         missed += [] if in_vain.is_reached else [in_vain.line]
     if quick:
         print("\nquick: too little data for the goals to mean anything")
+    found = [report.as_json(*pair, about) for pair in zip(plans, results, strict=True)]
     if json_file is not None:
-        found = [report.as_json(*pair, about) for pair in zip(plans, results, strict=True)]
         json_file.write_text(json.dumps(found, indent=2) + "\n")
+    if plot_folder is not None:
+        _draw(found, plot_folder)
     failed = any(result.failures for result in results)
     sys.exit(1 if failed or (strict and missed) else 0)
 
@@ -139,6 +150,14 @@ def _tell(plan: Plan, results: Results) -> list[str]:
     ):
         print("".join(f"\n{heading}: {line}" for line in lines), end="\n" if lines else "")
     return missed
+
+
+def _draw(found: Sequence[dict[str, Any]], folder: Path) -> None:
+    # Only here: nothing else needs matplotlib.
+    from scripts.benchmarks import plots
+
+    for file in plots.draw(found, folder):
+        _say(f"drawn: {file}")
 
 
 def _check_can_write(file: Path) -> None:

@@ -126,6 +126,7 @@ def _figure_as_json(figure: Figure, names: Sequence[str], results: Results) -> d
     return {
         "figure": figure.key,
         "title": figure.title,
+        "unit": figure.unit.value,
         "summed_up_by": "worst" if figure.worst_counts else "median",
         "clients": {
             name: {
