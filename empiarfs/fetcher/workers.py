@@ -28,6 +28,7 @@ from empiarfs.errors import (
     OfflineError,
     without_frames,
 )
+from empiarfs.fetcher.buffers import buffer
 from empiarfs.fetcher.flights import Flights
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span
@@ -293,9 +294,9 @@ class Workers:
         for start in range(attempt.missing.start, attempt.missing.stop, together):
             pieces = range(start, min(start + together, attempt.missing.stop))
             size = len(byte_range_of(pieces, span.file.size))
-            buffer = memoryview(bytearray(size))
-            yield buffer
-            views = [buffer[i : i + PIECE_SIZE] for i in range(0, size, PIECE_SIZE)]
+            received = buffer(size)
+            yield received
+            views = [received[i : i + PIECE_SIZE] for i in range(0, size, PIECE_SIZE)]
             if pieces.stop < attempt.missing.stop:
                 self._hand_out(span, pieces, views)
             else:
