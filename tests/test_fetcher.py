@@ -6,9 +6,11 @@ import contextlib
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from empiarfs import threads
 from empiarfs.cache.store import BlockStore, MemoryBlockStore
 from empiarfs.core.blocks import BLOCK_SIZE, PIECE_SIZE
 from empiarfs.core.files import RemoteFile
@@ -178,6 +180,32 @@ def test_what_is_not_answered_is_asked_for_a_second_time(make_rig: Callable[...,
     assert rig.read(0, 100) == CONTENT[:100]
     assert rig.archive.ranges == [(PATH, 0, PIECE_SIZE)] * 2
     assert rig.counters["hedges"] == 1
+    assert rig.counters["retries"] == 0
+
+
+def test_a_second_request_counts_before_its_thread_runs(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the span would be queued anew beside it, and later be taken with nothing left."""
+    rig = make_rig()
+    rig.archive.swallowed = 1
+    start = threads.start
+
+    def start_late(
+        name: str, target: Callable[..., object], *args: Any
+    ) -> threading.Thread | None:
+        def late() -> None:
+            # Only now does the first request fail, and is over before the second one begins.
+            rig.archive.silence_over.set()
+            wait_until(lambda: rig.fetcher._queue.idle_takers() == 1, 10.0)
+            target(*args)
+
+        return start(name, late) if name == "hedge" else start(name, target, *args)
+
+    monkeypatch.setattr(threads, "start", start_late)
+
+    assert rig.read(0, 100) == CONTENT[:100]
+    assert rig.archive.ranges == [(PATH, 0, PIECE_SIZE)] * 2
     assert rig.counters["retries"] == 0
 
 

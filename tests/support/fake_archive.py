@@ -23,6 +23,7 @@ from empiarfs.errors import (
     FileChangedError,
     InterruptedCallError,
     NotFoundError,
+    StalledError,
 )
 from empiarfs.patience import Patience
 
@@ -47,6 +48,7 @@ class FakeArchive:
         batches: How many names each batch had.
         unlisted: Paths that listings leave out.
         swallowed: How many of the next requests for bytes are taken and never answered.
+        silence_over: Once it is set, those fail as the client's own deadline makes them.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class FakeArchive:
     batches: list[int] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)
     swallowed: int = 0
+    silence_over: threading.Event = field(default_factory=threading.Event)
     base_url: str = BASE_URL
     reachability: str = "online"
     connections_in_use: int = 0
@@ -103,6 +106,8 @@ class FakeArchive:
         while swallowed or not self.gate.wait(0.02):
             if cancelled():
                 raise InterruptedCallError("closed")
+            if swallowed and self.silence_over.is_set():
+                raise StalledError("silence", url=file.path)
             time.sleep(0.02 if swallowed else 0)
         if file.path not in self.files:
             raise NotFoundError("gone", url=file.path)
