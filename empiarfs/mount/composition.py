@@ -1,6 +1,8 @@
 """The composition root: makes the parts of a file system and puts them together.
 
-Nothing here asks the archive; a mount is made at once, whatever the network does.
+`build` makes all of them, for a mount or for a command that reads files; `build_tree` those
+that tell names, sizes and versions, for a command that reads none. Neither knows FUSE, and
+neither asks the archive: a mount is made at once, whatever the network does.
 """
 
 from __future__ import annotations
@@ -34,6 +36,23 @@ _SLOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class TreeParts:
+    """What tells names, sizes and versions; closed from the top down."""
+
+    counters: Counters
+    place: CachePlace
+    directory: CacheDirectory
+    client: ArchiveClient
+    catalog: Catalog
+    tree: Tree
+
+    def close(self) -> None:
+        """Fail all who wait, write what is to be kept, end all threads."""
+        for part in (self.client, self.catalog):
+            _close(part)
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """A file system and what it stands on; closed from the top down."""
 
@@ -44,6 +63,7 @@ class Parts:
     store: DiskBlockStore
     catalog: Catalog
     fetcher: Fetcher
+    tree: Tree
     files: FileSystem
 
     def close(self) -> None:
@@ -66,6 +86,40 @@ def build(config: Config, root: str = "") -> Parts:
     Raises:
         ConfigError: The settings can't work here, such as a cache on a network disk.
     """
+    below = build_tree(config)
+    counters, client = below.counters, below.client
+    try:
+        store = DiskBlockStore(
+            below.directory.blocks_path, below.directory.limit, counters, min_free=config.min_free
+        )
+    except BaseException:
+        below.close()
+        raise
+    fetcher = Fetcher(
+        client, store, counters, FetcherConfig(max_connections=config.max_connections)
+    )
+    files = FileSystem(client, below.tree, fetcher, store, counters, root=root)
+    return Parts(
+        counters,
+        below.place,
+        below.directory,
+        client,
+        store,
+        below.catalog,
+        fetcher,
+        below.tree,
+        files,
+    )
+
+
+def build_tree(config: Config) -> TreeParts:
+    """Return the parts that tell names, sizes and versions, as the settings want them.
+
+    They share the cache directory's catalog and the machine's connections with all mounts.
+
+    Raises:
+        ConfigError: The settings can't work here, such as a cache on a network disk.
+    """
     counters = Counters()
     place = choose_directory(config.cache_dir, os.environ, force=config.force)
     directory = open_cache_directory(place, config.cache_size)
@@ -77,20 +131,13 @@ def build(config: Config, root: str = "") -> Parts:
         ),
         counters,
     )
-    store = DiskBlockStore(
-        directory.blocks_path, directory.limit, counters, min_free=config.min_free
-    )
     catalog = Catalog(
         directory.catalog_path(client.base_url), archive_url=client.base_url, counters=counters
-    )
-    fetcher = Fetcher(
-        client, store, counters, FetcherConfig(max_connections=config.max_connections)
     )
     # Shorter than a look-up, so that it can say why there is no size.
     versions = VersionAskerConfig(batch_s=min(85.0, 0.95 * config.lookup_s))
     tree = Tree(client, catalog, counters, TreeConfig(versions=versions))
-    files = FileSystem(client, tree, fetcher, store, counters, root=root)
-    return Parts(counters, place, directory, client, store, catalog, fetcher, files)
+    return TreeParts(counters, place, directory, client, catalog, tree)
 
 
 class _Closable(Protocol):
