@@ -15,12 +15,15 @@ from empiarfs import __version__
 from empiarfs.cli.sources import is_source
 from empiarfs.core.secrets import shown_url
 
-# Name: module below empiarfs.cli, what --help says.
+# Name: module below empiarfs.cli and name in it, what --help says.
 _COMMANDS = {
-    "mount": ("mount", "Mount EMPIAR, or a part of it, on a directory."),
-    "umount": ("umount", "Unmount."),
-    "status": ("status", "Show what is mounted, and how it does."),
-    "demo": ("demo", "Show it at work on a small archive, without internet."),
+    "mount": ("mount:command", "Mount EMPIAR, or a part of it, on a directory."),
+    "umount": ("umount:command", "Unmount."),
+    "status": ("status:command", "Show what is mounted, and how it does."),
+    "ls": ("ls:command", "List a directory of the archive, without a mount."),
+    "cat": ("cat:command", "Write files of the archive to the standard output."),
+    "head": ("cat:head_command", "Write the beginning of files of the archive."),
+    "demo": ("demo:command", "Show it at work on a small archive, without internet."),
 }
 _ALIASES = {"unmount": "umount"}
 _SOURCE_COMMAND = "mount_source"
@@ -34,13 +37,14 @@ class _Commands(click.Group):
         name = _ALIASES.get(cmd_name, cmd_name)
         if name not in _COMMANDS:
             return None
+        place, _, attribute = _COMMANDS[name][0].partition(":")
         try:
-            module = import_module(f"empiarfs.cli.{_COMMANDS[name][0]}")
+            module = import_module(f"empiarfs.cli.{place}")
         except ModuleNotFoundError as exc:
             if exc.name is None or not exc.name.startswith("empiarfs."):
                 raise
             raise click.ClickException(f"{name} is missing in this installation") from exc
-        command: click.Command = module.command
+        command: click.Command = getattr(module, attribute)
         return command
 
     def resolve_command(

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from empiarfs.cli.options import verbosity
+from empiarfs.cli.options import setting_options, verbosity
 from empiarfs.cli.sources import Source, parse_source
 from empiarfs.config import (
-    SETTINGS,
     Config,
     MountOptions,
     config_files,
@@ -42,16 +41,6 @@ _ARGUMENTS = (
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _setting_options(function: _Function) -> _Function:
-    for name in reversed(_ARGUMENTS):
-        setting = SETTINGS[name]
-        decorate = click.option(
-            setting.argument, name, metavar=setting.metavar, help=setting.meaning
-        )
-        function = decorate(function)
-    return function
-
-
 def _mount_arguments(function: _Function) -> _Function:
     point = click.argument("mount_point", metavar="MOUNTPOINT")
     foreground = click.option(
@@ -64,7 +53,7 @@ def _mount_arguments(function: _Function) -> _Function:
         multiple=True,
         help="Any setting as name=value; options of mount(8); nonempty.",
     )
-    return point(foreground(options(_setting_options(verbosity(function)))))
+    return point(foreground(options(setting_options(*_ARGUMENTS)(verbosity(function)))))
 
 
 @click.command("mount")

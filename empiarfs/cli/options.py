@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
+from empiarfs.config import SETTINGS
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# What a command that reads the archive without a mount can be told; the rest belongs to the
+# cache directory, or to mounts.
+_READING = ("archive_url", "cache_dir", "max_connections", "limit_rate", "wait")
 
 
 def verbosity(function: _Function) -> _Function:
@@ -15,3 +21,55 @@ def verbosity(function: _Function) -> _Function:
     quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
     verbose = click.option("-v", "--verbose", is_flag=True, help="Say more.")
     return verbose(quiet(function))
+
+
+def setting_options(*names: str) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds the options of these settings, by their names."""
+
+    def decorate(function: _Function) -> _Function:
+        for name in reversed(names):
+            setting = SETTINGS[name]
+            add = click.option(
+                setting.argument, name, metavar=setting.metavar, help=setting.meaning
+            )
+            function = add(function)
+        return function
+
+    return decorate
+
+
+def reading_options(function: _Function) -> _Function:
+    """Add what every command has that reads the archive without a mount."""
+    return setting_options(*_READING)(verbosity(function))
+
+
+def form_options(function: _Function) -> _Function:
+    """Add the forms in which names are printed."""
+    for option in reversed(
+        (
+            click.option("-l", "long", is_flag=True, help="With exact size and time (UTC)."),
+            click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+            click.option("-0", "--null", is_flag=True, help="End each name by a NUL byte."),
+            click.option("--url", is_flag=True, help="Print URLs."),
+            click.option("--ftp-url", is_flag=True, help="Print URLs for FTP."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def order_options(*, default: str) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds `--sort` and `--reverse`."""
+
+    def decorate(function: _Function) -> _Function:
+        sort = click.option(
+            "--sort",
+            type=click.Choice(("name", "size", "time", "none")),
+            default=default,
+            show_default=True,
+            help="Smallest and oldest first; none: as the archive lists it.",
+        )
+        reverse = click.option("-r", "--reverse", is_flag=True, help="Sort the other way round.")
+        return sort(reverse(function))
+
+    return decorate

@@ -30,7 +30,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     run("--help")
     shown = capsys.readouterr().out
 
-    for name in ("mount", "umount", "status", "demo"):
+    for name in ("mount", "umount", "status", "ls", "cat", "head", "demo"):
         assert f"\n  {name} " in shown
 
 
@@ -132,7 +132,9 @@ def test_what_a_source_stands_for(word: str, source: Source | None) -> None:
     assert parse_source(word) == source
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["mount", "-h"], ["status", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["mount", "-h"], ["ls", "-h"], ["cat", "-h"]]
+)
 def test_help_imports_nothing_that_is_slow(words: list[str]) -> None:
     code = (
         "import sys\n"

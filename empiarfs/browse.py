@@ -1,0 +1,166 @@
+"""Looks around in the archive for commands: names, directories, many exact sizes.
+
+It asks the tree (`empiarfs.tree`) as a mount does, so what it learns is in the catalog for
+all mounts and commands. Nothing is opened or read.
+
+What is held in memory is one directory at a time, apart from what the tree keeps within its
+own bound, and the names of directories that are still to be visited.
+
+Threading: used from one thread; sizes and listings are fetched ahead by the tree's own.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from empiarfs.core import paths
+from empiarfs.core.files import FileVersion
+from empiarfs.errors import EmpiarFSError, NotDirectoryError
+from empiarfs.patience import Patience
+from empiarfs.tree import Directory, Tree
+
+# Sizes asked for together: four seconds' worth from afar, and the next are asked for while
+# these are printed.
+_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something in the archive.
+
+    Attributes:
+        path: Below the archive's root; "" for the root.
+        is_directory: Whether it is a directory; else a file.
+        size_text: The listing's rounded size, or "".
+        modified_text: The listing's minute, `YYYY-MM-DD HH:MM`, or "".
+    """
+
+    path: str
+    is_directory: bool
+    size_text: str = ""
+    modified_text: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last component of the path."""
+        return paths.split(self.path)[1]
+
+    @property
+    def listed_s(self) -> int | None:
+        """The listing's minute in seconds since 1970, taken as UTC; None if it shows none."""
+        try:
+            return calendar.timegm(time.strptime(self.modified_text, "%Y-%m-%d %H:%M"))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A file's size and time, or why they can't be had.
+
+    Attributes:
+        item: The file, or a directory.
+        version: None for a directory, and after a failure.
+        error: The failure, or None.
+    """
+
+    item: Item
+    version: FileVersion | None = None
+    error: EmpiarFSError | None = None
+
+
+class Browser:
+    """Names and sizes of one archive.
+
+    Args:
+        tree: The archive's names.
+        lookup_s: How long one question may take, in seconds.
+        waiting: Asked a few times a second while something is waited for; it may tell the
+            user so, and returns whether to give up.
+    """
+
+    def __init__(
+        self, tree: Tree, lookup_s: float, waiting: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._tree = tree
+        self._lookup_s = lookup_s
+        self._waiting = waiting
+        self.oldest_s = float("inf")
+
+    def look(self, path: str) -> Item:
+        """Return what is at `path`.
+
+        Raises:
+            NoSuchNameError: There is nothing.
+            EmpiarFSError: It isn't known and the archive can't tell now.
+        """
+        node = self._tree.lookup(path, self._patience())
+        if node.is_directory or not path:
+            return Item(path, True, "", node.modified_text)
+        parent, name = paths.split(path)
+        directory = self._tree.in_memory(parent)
+        row = None if directory is None else directory.rows.get(name)
+        size_text = "" if directory is None or row is None else directory.items[row].size_text
+        return Item(path, False, size_text, node.modified_text)
+
+    def children(self, item: Item) -> list[Item]:
+        """Return what is in a directory, in the listing's order.
+
+        Raises:
+            EmpiarFSError: It isn't known and the archive can't tell now.
+        """
+        if not item.is_directory:
+            raise NotDirectoryError(item.path)
+        directory = self._tree.directory(item.path, self._patience())
+        directory.note_listed()
+        self.oldest_s = min(self.oldest_s, directory.fetched_s)
+        return [
+            Item(
+                paths.join(item.path, row.name),
+                row.is_directory,
+                row.size_text,
+                row.modified_text,
+            )
+            for row in directory.items
+        ]
+
+    def exact(self, items: Sequence[Item]) -> Iterator[Exact]:
+        """Yield each item with its exact size and time, in their order.
+
+        The sizes of files of one directory are asked for together, `_BATCH` at a time.
+        """
+        for start in range(0, len(items), _BATCH):
+            if start == 0:
+                self._foresee(items[:_BATCH])
+            self._foresee(items[start + _BATCH : start + 2 * _BATCH])
+            for item in items[start : start + _BATCH]:
+                yield self._exact(item)
+
+    def _exact(self, item: Item) -> Exact:
+        if item.is_directory:
+            return Exact(item)
+        try:
+            return Exact(item, self._tree.version(item.path, self._patience()))
+        except EmpiarFSError as exc:
+            return Exact(item, error=exc)
+
+    def _foresee(self, items: Sequence[Item]) -> None:
+        rows: dict[str, list[int]] = {}
+        directories: dict[str, Directory] = {}
+        for item in items:
+            parent, name = paths.split(item.path)
+            directory = directories.get(parent) or self._tree.in_memory(parent)
+            if item.is_directory or directory is None:
+                continue
+            directories[parent] = directory
+            row = directory.rows.get(name)
+            if row is not None:
+                rows.setdefault(parent, []).append(row)
+        for parent, wanted in rows.items():
+            self._tree.foresee_versions(directories[parent], wanted)
+
+    def _patience(self) -> Patience:
+        return Patience(self._lookup_s, self._waiting)

@@ -1,0 +1,80 @@
+"""The command `ls`: what is in a directory of the archive, without a mount."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from empiarfs.cli.options import form_options, order_options, reading_options
+
+if TYPE_CHECKING:
+    from empiarfs.cli.output import Output
+    from empiarfs.cli.rows import Rows
+
+
+@click.command("ls")
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
+@click.option("-d", "--directory", is_flag=True, help="List directories themselves.")
+@form_options
+@order_options(default="name")
+@reading_options
+def command(
+    *,
+    targets: tuple[str, ...],
+    directory: bool,
+    long: bool,
+    as_json: bool,
+    null: bool,
+    url: bool,
+    ftp_url: bool,
+    sort: str,
+    reverse: bool,
+    verbose: bool,
+    quiet: bool,
+    **settings: str | None,
+) -> int:
+    """List what is in TARGET; without one, the archive's entries.
+
+    TARGET is a place in the archive (EMPIAR-10934/data, a URL), or a path in a mount.
+    """
+    from empiarfs.cli.archives import Archives, Failures
+    from empiarfs.cli.output import Form, Output
+    from empiarfs.cli.rows import Rows
+    from empiarfs.core.targets import ALL
+
+    form = Form(long, as_json, null, url, ftp_url)
+    failures = Failures()
+    words = targets or (ALL,)
+    with Archives(settings, verbose=verbose, quiet=quiet) as archives:
+        found = [archives.find(word) for word in words]
+        with Output(form) as output:
+            for number, (target, archive) in enumerate(found):
+                with failures.caught(target.spelt):
+                    rows = Rows(target, archive, form, failures)
+                    headed = len(found) > 1 and not (directory or as_json or null)
+                    _list(rows, output, number, headed, directory, sort, reverse)
+        archives.tell_age()
+    return failures.status
+
+
+def _list(
+    rows: Rows,
+    output: Output,
+    number: int,
+    headed: bool,
+    itself: bool,
+    sort: str,
+    reverse: bool,
+) -> None:
+    from empiarfs.cli.rows import ordered
+
+    browser = rows.archive.browser
+    item = browser.look(rows.target.path)
+    lists = item.is_directory and not itself
+    items = browser.children(item) if lists else [item]
+    if headed and lists and not rows.prints_urls:
+        output.line(("\n" if number else "") + f"{rows.target.spelt}:")
+    found = rows.exact(items, needed=sort in ("size", "time"))
+    for exact in ordered(found, sort, reverse=reverse):
+        output.row(rows.row(exact, name_only=lists))

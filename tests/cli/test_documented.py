@@ -1,0 +1,124 @@
+"""The examples of docs/without-a-mount.md do what the page shows."""
+
+from __future__ import annotations
+
+import calendar
+import os
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from empiarfs.config import DEFAULT_ARCHIVE_URL
+from tests.support import tree
+from tests.support.apache import ApacheServer
+from tests.support.commands import Commands
+from tests.support.users import CHECKOUT
+
+pytestmark = pytest.mark.apache
+
+PAGE = CHECKOUT / "docs" / "without-a-mount.md"
+PARTICLES = """data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnVoltage #2
+1 300.0
+
+data_particles
+
+loop_
+_rlnImageName #1
+_rlnCoordinateX #2
+000001@stack.mrcs 12.5
+000002@stack.mrcs 99.0
+000003@stack.mrcs 140.25
+000004@stack.mrcs 7.0
+"""
+
+
+def examples() -> list[tuple[str, str]]:
+    """Return each command of the page, and what it prints there."""
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return [
+        (command, printed)
+        for block in blocks
+        for command, printed in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    ]
+
+
+def make_archive(root: Path) -> None:
+    """Make what the page lists."""
+    data = root / "10934/data"
+    tree.write_file(root / "10934/10934.xml", b"<entry/>\n")
+    for number, size in enumerate((2_100_000, 2_100_000, 2_100_500), 1):
+        tree.write_file(data / f"movies/movie_{number:03}.tif", bytes(size))
+    tree.write_file(data / "particles.star", PARTICLES.encode())
+    tree.write_file(data / "stack.mrcs", struct.pack("<3i", 100, 100, 15).ljust(600_000, b"\0"))
+    for path, clock in (
+        ("movies/movie_001.tif", "11:19:15"),
+        ("movies/movie_002.tif", "11:20:15"),
+        ("movies/movie_003.tif", "11:21:15"),
+        ("particles.star", "11:22:15"),
+        ("stack.mrcs", "11:23:15"),
+        ("../10934.xml", "11:24:15"),
+        ("movies", "12:00:00"),
+        ("", "12:00:00"),
+        ("..", "12:00:00"),
+    ):
+        seconds = calendar.timegm(time.strptime(f"2021-11-06 {clock}", "%Y-%m-%d %H:%M:%S"))
+        os.utime(data / path, (seconds, seconds))
+
+
+@pytest.fixture(scope="module")
+def documented() -> Iterator[ApacheServer]:
+    with tree.temporary_root() as root:
+        make_archive(root)
+        with ApacheServer(root) as server:
+            yield server
+
+
+@pytest.mark.parametrize(("command", "printed"), examples(), ids=lambda text: text[:60])
+def test_an_example_prints_what_the_page_shows(
+    documented: ApacheServer,
+    command: str,
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    run = Commands(documented.url, tmp_path, monkeypatch, capfdbinary)
+    if re.search(r"[|<>]", command):
+        shell = f'empiarfs() {{ {sys.executable} -m empiarfs "$@"; }}; {command}'
+        done = subprocess.run(
+            ["bash", "-c", shell],
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            timeout=60,
+            check=False,
+        )
+        shown = (done.stdout + done.stderr).decode()
+    else:
+        words = shlex.split(command)
+        assert words[0] == "empiarfs"
+        ended = run(*words[1:])
+        shown = ended.out.decode() + ended.err
+
+    hosts = re.compile(r"(http|ftp)://127\.0\.0\.1(:\d+)?/")
+    real = DEFAULT_ARCHIVE_URL.partition("://")[2].partition("/")[0]
+    shown = hosts.sub(lambda m: f"{m[1].replace('http', 'https')}://{real}/", shown)
+    # A pipe that ends in `tr` has no newline at its end.
+    assert shown.rstrip("\n") == printed.rstrip("\n")
+
+
+def test_every_command_of_the_page_has_an_example() -> None:
+    titles = re.findall(r"^## ([a-z, ]+):", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    commands = {word for title in titles for word in re.split(r", | and ", title)}
+
+    assert commands == {command.split()[1] for command, _ in examples()}

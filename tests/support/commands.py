@@ -1,0 +1,71 @@
+"""Runs commands of empiarfs in this process, on an archive and with a cache of a test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from empiarfs.cli.failures import run_command
+from empiarfs.cli.group import commands
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended.
+
+    Attributes:
+        status: Its exit status.
+        out: What it wrote.
+        err: What it said on stderr.
+    """
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that it wrote."""
+        return self.out.decode("utf-8", "surrogateescape").splitlines()
+
+    @property
+    def json(self) -> Any:
+        """What it wrote, as JSON."""
+        return json.loads(self.out)
+
+
+class Commands:
+    """The command line, with settings of its own; call it with words.
+
+    Args:
+        url: The archive.
+        folder: An empty directory, for the cache and as the home.
+        patch: Sets the environment.
+        captured: What is written.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        patch: pytest.MonkeyPatch,
+        captured: pytest.CaptureFixture[bytes],
+    ) -> None:
+        self.url = url
+        self.cache = folder / "cache"
+        self._captured = captured
+        patch.setenv("EMPIARFS_ARCHIVE_URL", url)
+        patch.setenv("EMPIARFS_CACHE_DIR", str(self.cache))
+        patch.setenv("HOME", str(folder))
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        patch.setenv("no_proxy", "127.0.0.1")
+
+    def __call__(self, *words: str) -> Done:
+        """Run one command."""
+        status = run_command(commands, words)
+        out, err = self._captured.readouterr()
+        return Done(status, out, err.decode(errors="replace"))
