@@ -18,13 +18,17 @@ from dataclasses import dataclass
 
 from empiarfs.core import paths
 from empiarfs.core.files import FileVersion
-from empiarfs.errors import EmpiarFSError, NotDirectoryError
+from empiarfs.errors import EmpiarFSError, GaveUpError, NotDirectoryError
 from empiarfs.patience import Patience
 from empiarfs.tree import Directory, Tree
 
 # Sizes asked for together: four seconds' worth from afar, and the next are asked for while
 # these are printed.
 _BATCH = 1_000
+# As many as leave most of the connections to sizes.
+_LISTINGS_AHEAD = 4
+# The kernel's limit for a path.
+_LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,9 @@ class Browser:
         """
         if not item.is_directory:
             raise NotDirectoryError(item.path)
+        if len(item.path) > _LONGEST_PATH:
+            # No tool could open what is in there; a listing that leads into itself ends here.
+            raise GaveUpError(f"its path is longer than {_LONGEST_PATH} characters")
         directory = self._tree.directory(item.path, self._patience())
         directory.note_listed()
         self.oldest_s = min(self.oldest_s, directory.fetched_s)
@@ -126,6 +133,43 @@ class Browser:
             )
             for row in directory.items
         ]
+
+    def walk(
+        self,
+        start: Item,
+        enters: Callable[[Item], bool],
+        failed: Callable[[Item, EmpiarFSError], None],
+    ) -> Iterator[tuple[Item, list[Item]]]:
+        """Yield a directory and those below it, each with what is in it.
+
+        A directory comes before those in it. The listings of the next few are fetched
+        meanwhile.
+
+        Args:
+            start: Where to begin.
+            enters: Tells whether a directory is to be visited.
+            failed: Called for a directory that can't be read; the walk goes on.
+        """
+        todo, foreseen = [start], {start.path}
+        while todo:
+            item = todo.pop()
+            foreseen.discard(item.path)
+            try:
+                children = self.children(item)
+            except EmpiarFSError as exc:
+                failed(item, exc)
+                continue
+            below = [child for child in children if child.is_directory and enters(child)]
+            todo += reversed(below)
+            ahead = [child for child in todo[-_LISTINGS_AHEAD:] if child.path not in foreseen]
+            foreseen.update(child.path for child in ahead)
+            self.foresee(ahead)
+            yield item, children
+
+    def foresee(self, directories: Sequence[Item]) -> None:
+        """Fetch the listings of the first few of these directories, and wait for none."""
+        for item in directories[:_LISTINGS_AHEAD]:
+            self._tree.foresee_directory(item.path)
 
     def exact(self, items: Sequence[Item]) -> Iterator[Exact]:
         """Yield each item with its exact size and time, in their order.

@@ -23,6 +23,9 @@ _COMMANDS = {
     "ls": ("ls:command", "List a directory of the archive, without a mount."),
     "cat": ("cat:command", "Write files of the archive to the standard output."),
     "head": ("cat:head_command", "Write the beginning of files of the archive."),
+    "find": ("find:command", "Find files of the archive by name, size and time."),
+    "du": ("du:command", "Add up the sizes of files of the archive."),
+    "tree": ("tree:command", "Show directories of the archive as a tree."),
     "demo": ("demo:command", "Show it at work on a small archive, without internet."),
 }
 _ALIASES = {"unmount": "umount"}

@@ -143,7 +143,7 @@ class Output:
         if self._form.null:
             self._hold(_raw(name) + b"\0")
             return
-        self.line(f"{_details(row)}  {name}" if self._form.long else name)
+        self.line(f"{details(row)}  {name}" if self._form.long else name)
 
     def value(self, value: Mapping[str, object]) -> None:
         """Print one object of the array that `--json` prints."""
@@ -186,7 +186,8 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _details(row: Row) -> str:
+def details(row: Row) -> str:
+    """Return kind, size in bytes and time of a row, in columns."""
     size = "-" if row.size is None else str(row.size)
     return f"{'d' if row.is_directory else '-'} {size:>14} {utc(row.modified_s):>19}"
 

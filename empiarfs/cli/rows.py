@@ -12,6 +12,7 @@ from empiarfs.browse import Exact, Item
 from empiarfs.cli.archives import Archive, Failures
 from empiarfs.cli.output import Form, Row
 from empiarfs.core.targets import Target
+from empiarfs.errors import EmpiarFSError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Rows:
             return ""
         return item.path[len(self.target.path) :].lstrip("/") if self.target.path else item.path
 
+    def fail(self, item: Item, error: EmpiarFSError) -> None:
+        """Tell that something of this item can't be had."""
+        self.failures.add(self._spell(item), error)
+
     def exact(self, items: Sequence[Item], *, needed: bool) -> Iterator[Exact]:
         """Yield the items with their sizes, if those are needed; failures are told."""
         if not (needed or self.form.needs_sizes):
@@ -48,7 +53,7 @@ class Rows:
             return
         for exact in self.archive.browser.exact(items):
             if exact.error is not None:
-                self.failures.add(self._spell(exact.item), exact.error)
+                self.fail(exact.item, exact.error)
             yield exact
 
     def row(self, exact: Exact, *, name_only: bool = False) -> Row:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from empiarfs.cli.options import verbosity
+from empiarfs.cli.terminal import amount
 from empiarfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -207,20 +208,11 @@ def _since(since_s: float | None) -> str:
 def _cache(cache: Status) -> str:
     if cache.get("limit") is None:
         return "-"
-    return f"{_bytes(cache['used'])} of {_bytes(cache['limit'])}"
+    return f"{amount(cache['used'])} of {amount(cache['limit'])}"
 
 
 def _rate(limit: int | None) -> str:
-    return "-" if limit is None else f"{_bytes(limit)}/s, of all limited ones together"
-
-
-def _bytes(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "KB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
+    return "-" if limit is None else f"{amount(limit)}/s, of all limited ones together"
 
 
 def _text(value: object) -> str:

@@ -19,3 +19,18 @@ def in_one_line(text: str) -> str:
     """
     printable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), printable)
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes for people, in powers of 1000.
+
+    >>> amount(999), amount(6_010_000_000_000)
+    ('999 B', '6.01 TB')
+    """
+    value, units = float(size), iter(("B", "KB", "MB", "GB", "TB", "PB"))
+    unit = next(units)
+    while value >= 999.5:
+        value, unit = value / 1000, next(units, "EB")
+        if unit == "EB":
+            break
+    return f"{value:.3g} {unit}"

@@ -191,7 +191,7 @@ class Tree:
         old = directory
         if old is None:
             for each in paths.likely_directories(path, coming):
-                self._foresee_listing(each)
+                self.foresee_directory(each)
             return self._refresh(path, None, patience)
         try:
             return self._refresh(path, old, patience.limit(self._config.refresh_s))
@@ -203,7 +203,7 @@ class Tree:
             old.no_refresh_before_s = time.monotonic() + self._config.stale_pause_s
             return old
 
-    def _foresee_listing(self, path: str) -> None:
+    def foresee_directory(self, path: str) -> None:
         """Fetch a listing that is wanted in a moment, if there is such a directory."""
         if self.in_memory(path) is None:
             threads.start("ahead", self._try_directory, path)

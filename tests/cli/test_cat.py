@@ -23,14 +23,6 @@ def original(served: ApacheServer, path: str) -> bytes:
     return (served.root / path).read_bytes()
 
 
-def in_shell(commands: Commands, script: str) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    text = f'e() {{ {sys.executable} -m empiarfs "$@"; }}; {script}'
-    return subprocess.run(
-        ["bash", "-c", text], capture_output=True, env=environment, timeout=60, check=False
-    )
-
-
 def test_bytes_are_those_of_the_files_in_the_order_of_the_targets(
     commands: Commands, served: ApacheServer
 ) -> None:
@@ -111,13 +103,13 @@ def test_numbers_that_are_none_are_wrong_usage(commands: Commands, words: list[s
 def test_who_reads_only_the_beginning_ends_it_quietly(
     commands: Commands, served: ApacheServer
 ) -> None:
-    done = in_shell(commands, f"e cat {BLOCKS} {BLOCKS} | head -c 70000")
+    done = commands.in_shell(f"empiarfs cat {BLOCKS} {BLOCKS} | head -c 70000")
 
     assert (done.stdout, done.stderr) == (original(served, BLOCKS)[:70_000], b"")
 
 
 def test_a_full_disk_is_one_line(commands: Commands) -> None:
-    done = in_shell(commands, f"e cat {BLOCKS} > /dev/full")
+    done = commands.in_shell(f"empiarfs cat {BLOCKS} > /dev/full")
 
     assert done.returncode == 1
     assert done.stderr.decode() == (

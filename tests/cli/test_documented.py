@@ -7,8 +7,6 @@ import os
 import re
 import shlex
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,14 +93,7 @@ def test_an_example_prints_what_the_page_shows(
 ) -> None:
     run = Commands(documented.url, tmp_path, monkeypatch, capfdbinary)
     if re.search(r"[|<>]", command):
-        shell = f'empiarfs() {{ {sys.executable} -m empiarfs "$@"; }}; {command}'
-        done = subprocess.run(
-            ["bash", "-c", shell],
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            timeout=60,
-            check=False,
-        )
+        done = run.in_shell(command)
         shown = (done.stdout + done.stderr).decode()
     else:
         words = shlex.split(command)

@@ -10,7 +10,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.support import tree
 from tests.support.apache import ApacheServer
+from tests.support.clocks import MovedClock
 from tests.support.commands import Commands
 from tests.support.tree import ODD_NAMES
 
@@ -181,3 +183,17 @@ def test_a_dead_archive_is_one_line(
     assert (done.status, done.out) == (1, b"")
     assert len(done.err.splitlines()) == 1
     assert done.err.startswith("empiarfs: error: 10017: ")
+
+
+def test_what_is_known_is_shown_offline_with_its_age(commands: Commands) -> None:
+    with tree.temporary_root() as root, MovedClock() as clock:
+        tree.write_file(root / "10099/data/x", b"x")
+        with ApacheServer(root) as server:
+            words = f"empiarfs ls --archive-url {server.url} 10099/data"
+            commands.in_shell(words)
+        clock.move(2 * 86_400)  # a listing is believed for a day
+        done = commands.in_shell(words, clock.environment)
+
+    assert (done.returncode, done.stdout) == (0, b"x\n")
+    [note] = done.stderr.decode().splitlines()
+    assert note.startswith("empiarfs: note: the archive can't be reached; this is from ")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pytest
 
 from empiarfs.cli.failures import run_command
 from empiarfs.cli.group import commands
+from tests.support.users import CHECKOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Commands:
     ) -> None:
         self.url = url
         self.cache = folder / "cache"
+        self._folder = folder
         self._captured = captured
         patch.setenv("EMPIARFS_ARCHIVE_URL", url)
         patch.setenv("EMPIARFS_CACHE_DIR", str(self.cache))
@@ -69,3 +75,22 @@ class Commands:
         status = run_command(commands, words)
         out, err = self._captured.readouterr()
         return Done(status, out, err.decode(errors="replace"))
+
+    def in_shell(
+        self, script: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a script of bash in which `empiarfs` is our command, for xargs as well."""
+        program = self._folder / "bin" / "empiarfs"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m empiarfs "$@"\n')
+        program.chmod(0o755)
+        path = f"{program.parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "-c", script],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PATH": path}
+            | dict(environment or {}),
+            timeout=60,
+            check=False,
+        )
