@@ -26,6 +26,7 @@ _COMMANDS = {
     "find": ("find:command", "Find files of the archive by name, size and time."),
     "du": ("du:command", "Add up the sizes of files of the archive."),
     "tree": ("tree:command", "Show directories of the archive as a tree."),
+    "info": ("file_info:command", "Tell what is in a file of the archive."),
     "demo": ("demo:command", "Show it at work on a small archive, without internet."),
 }
 _ALIASES = {"unmount": "umount"}

@@ -30,7 +30,19 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     run("--help")
     shown = capsys.readouterr().out
 
-    for name in ("mount", "umount", "status", "ls", "cat", "head", "find", "du", "tree", "demo"):
+    for name in (
+        "mount",
+        "umount",
+        "status",
+        "ls",
+        "cat",
+        "head",
+        "find",
+        "du",
+        "tree",
+        "info",
+        "demo",
+    ):
         assert f"\n  {name} " in shown
 
 

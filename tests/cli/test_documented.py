@@ -6,11 +6,12 @@ import calendar
 import os
 import re
 import shlex
-import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import mrcfile
+import numpy
 import pytest
 
 from empiarfs.config import DEFAULT_ARCHIVE_URL
@@ -58,7 +59,10 @@ def make_archive(root: Path) -> None:
     for number, size in enumerate((2_100_000, 2_100_000, 2_100_500), 1):
         tree.write_file(data / f"movies/movie_{number:03}.tif", bytes(size))
     tree.write_file(data / "particles.star", PARTICLES.encode())
-    tree.write_file(data / "stack.mrcs", struct.pack("<3i", 100, 100, 15).ljust(600_000, b"\0"))
+    with mrcfile.new(data / "stack.mrcs", numpy.zeros((15, 100, 100), "float32")) as stack:
+        stack.set_image_stack()
+        stack.voxel_size = 1.06
+        stack.header.label[0] = "made by a test"
     for path, clock in (
         ("movies/movie_001.tif", "11:19:15"),
         ("movies/movie_002.tif", "11:20:15"),
