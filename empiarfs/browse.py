@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from empiarfs.core import paths
 from empiarfs.core.files import FileVersion
-from empiarfs.errors import EmpiarFSError, GaveUpError, NotDirectoryError
+from empiarfs.errors import EmpiarFSError, GaveUpError, NotDirectoryError, OfflineError
 from empiarfs.patience import Patience
 from empiarfs.tree import Directory, Tree
 
@@ -174,14 +174,23 @@ class Browser:
     def exact(self, items: Sequence[Item]) -> Iterator[Exact]:
         """Yield each item with its exact size and time, in their order.
 
-        The sizes of files of one directory are asked for together, `_BATCH` at a time.
+        The sizes of files of one directory are asked for together, `_BATCH` at a time. Once
+        the archive is known to be out of reach, those that aren't known fail at once.
         """
+        offline: OfflineError | None = None
         for start in range(0, len(items), _BATCH):
-            if start == 0:
-                self._foresee(items[:_BATCH])
-            self._foresee(items[start + _BATCH : start + 2 * _BATCH])
+            if offline is None:
+                if start == 0:
+                    self._foresee(items[:_BATCH])
+                self._foresee(items[start + _BATCH : start + 2 * _BATCH])
             for item in items[start : start + _BATCH]:
-                yield self._exact(item)
+                if offline is not None and not (item.is_directory or self._is_known(item)):
+                    yield Exact(item, error=offline)
+                    continue
+                exact = self._exact(item)
+                if isinstance(exact.error, OfflineError):
+                    offline = exact.error
+                yield exact
 
     def _exact(self, item: Item) -> Exact:
         if item.is_directory:
@@ -190,6 +199,13 @@ class Browser:
             return Exact(item, self._tree.version(item.path, self._patience()))
         except EmpiarFSError as exc:
             return Exact(item, error=exc)
+
+    def _is_known(self, item: Item) -> bool:
+        """Tell whether a file's version is in memory, where its listing's rows are."""
+        parent, name = paths.split(item.path)
+        directory = self._tree.in_memory(parent)
+        row = None if directory is None else directory.rows.get(name)
+        return directory is not None and row is not None and directory.versions[row] is not None
 
     def _foresee(self, items: Sequence[Item]) -> None:
         rows: dict[str, list[int]] = {}

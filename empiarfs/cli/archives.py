@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from empiarfs.errors import (
     IsDirectoryError,
     NoSuchNameError,
     NotDirectoryError,
+    UnavailableError,
 )
 from empiarfs.mount.composition import Parts, TreeParts, build, build_tree
 from empiarfs.mount.places import place_of
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 # When a person in front of a terminal begins to wonder.
 _WONDER_S = 5.0
+_TOLD = 10
 
 
 @dataclass(slots=True)
@@ -210,16 +213,38 @@ _SAID = (
 
 
 class Failures:
-    """What of a command's work failed: a line for each on stderr, and the exit status."""
+    """What of a command's work failed: lines on stderr, and the exit status; used by `with`.
+
+    A dead archive fails for each of 100,000 files alike, so only the first few failures that
+    say the same are told one by one, and the others counted at the end.
+    """
 
     def __init__(self) -> None:
         self.status = 0
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Failures:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for said, count in self._counts.items():
+            if count > _TOLD:
+                complain(f"and {count - _TOLD} more of these: {said}")
 
     def add(self, name: str, error: EmpiarFSError) -> None:
         """Say that something of this name failed; the work goes on."""
         self.status = 1
         said = next((text for kind, text in _SAID if isinstance(error, kind)), str(error))
-        complain(f"{in_one_line(name)}: {said}", getattr(error, "hint", None))
+        # Without what names the file: the URL, which stands in brackets.
+        alike = str(error.args[0]) if isinstance(error, UnavailableError) else ""
+        self._counts[alike] += bool(alike)
+        if self._counts[alike] <= _TOLD:
+            complain(f"{in_one_line(name)}: {said}", getattr(error, "hint", None))
 
     @contextmanager
     def caught(self, name: str) -> Iterator[None]:

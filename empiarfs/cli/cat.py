@@ -37,8 +37,8 @@ def command(
     from empiarfs.cli.archives import Archives, Failures
     from empiarfs.cli.output import Output
 
-    failures = Failures()
     with (
+        Failures() as failures,
         Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
         Output() as output,
     ):
@@ -75,13 +75,13 @@ def head_command(
         raise click.UsageError("-n and -c don't go together")
     most_lines = None if size is not None else _count("-n", lines or str(_LINES))
     most = _size(size) if size is not None else None
-    failures = Failures()
     with (
+        Failures() as failures,
         Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
         Output() as output,
     ):
-        for number, word in enumerate(targets):
-            target, archive = archives.find(word)
+        places = [archives.find(word) for word in targets]
+        for number, (target, archive) in enumerate(places):
             with failures.caught(target.spelt), _opened(target, archive) as file:
                 if len(targets) > 1 and not quiet:
                     output.line(("\n" if number else "") + f"==> {target.spelt} <==")

@@ -93,8 +93,7 @@ def command(
         size=size,
         newer=newer,
     )
-    failures = Failures()
-    with Archives(settings, verbose=verbose, quiet=quiet) as archives:
+    with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         places = [archives.find(word) for word in targets]
         with Output(form) as output:
             for target, archive in places:

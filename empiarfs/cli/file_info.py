@@ -85,8 +85,10 @@ def command(
     from empiarfs.cli.archives import Archives, Failures
     from empiarfs.cli.output import Form, Output
 
-    failures = Failures()
-    with Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives:
+    with (
+        Failures() as failures,
+        Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
+    ):
         places = [archives.find(word) for word in targets]
         with Output(Form(as_json=as_json and len(places) > 1)) as output:
             for number, (target, archive) in enumerate(places):

@@ -75,8 +75,7 @@ def command(
     )
     if reverse and sort == "none":
         raise click.UsageError("--reverse goes with --sort")
-    failures = Failures()
-    with Archives(settings, verbose=verbose, quiet=quiet) as archives:
+    with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         places = [archives.find(word) for word in targets]
         with Output(form) as output:
             for target, archive in places:

@@ -44,9 +44,8 @@ def command(
     from empiarfs.core.targets import ALL
 
     form = Form(long, as_json, null, url, ftp_url)
-    failures = Failures()
     words = targets or (ALL,)
-    with Archives(settings, verbose=verbose, quiet=quiet) as archives:
+    with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         found = [archives.find(word) for word in words]
         with Output(form) as output:
             for number, (target, archive) in enumerate(found):

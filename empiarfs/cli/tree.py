@@ -81,8 +81,7 @@ def command(
     )
     if kind == "f":
         raise click.UsageError("a tree shows directories in any case")
-    failures = Failures()
-    with Archives(settings, verbose=verbose, quiet=quiet) as archives:
+    with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         places = [archives.find(word) for word in targets]
         with Output(form) as output:
             for target, archive in places:

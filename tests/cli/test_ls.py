@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import os
+import re
 import time
 from pathlib import Path
 from urllib.request import urlopen
@@ -197,3 +198,21 @@ def test_what_is_known_is_shown_offline_with_its_age(commands: Commands) -> None
     assert (done.returncode, done.stdout) == (0, b"x\n")
     [note] = done.stderr.decode().splitlines()
     assert note.startswith("empiarfs: note: the archive can't be reached; this is from ")
+
+
+def test_sizes_that_a_dead_archive_keeps_are_a_few_lines_and_their_number(
+    commands: Commands,
+) -> None:
+    with tree.temporary_root() as root:
+        tree.make_many(root / "10099/data", 300)
+        with ApacheServer(root) as server:
+            words = ("--archive-url", server.url, "10099/data")
+            names = commands("ls", *words).lines
+        done = commands("ls", "-l", *words)
+
+    assert done.status == 1
+    assert [line.rpartition("  ")[2] for line in done.lines] == names
+    lines = done.err.splitlines()
+    assert 2 <= len(lines) <= 25
+    counts = [int(n) for n in re.findall(r"and (\d+) more of these: ", done.err)]
+    assert sum(counts) + len(lines) - len(counts) == 300
