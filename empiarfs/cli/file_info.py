@@ -13,6 +13,7 @@ Threading: used from one thread.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,26 @@ def command(
     *, targets: tuple[str, ...], as_json: bool, verbose: bool, quiet: bool, **settings: str | None
 ) -> int:
     """Tell what is in the files TARGET, reading as little of them as will do."""
+    return show_files(targets, settings, as_json=as_json, verbose=verbose, quiet=quiet)
+
+
+def show_files(
+    words: Sequence[str],
+    settings: Mapping[str, str | None],
+    *,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+) -> int:
+    """Print what is in the files that these words name, and return the exit status.
+
+    Args:
+        words: Targets.
+        settings: The settings on the command line, by name; None for those not given.
+        as_json: Print JSON.
+        verbose: Say more.
+        quiet: Say nothing on stderr but errors.
+    """
     from empiarfs.cli.archives import Archives, Failures
     from empiarfs.cli.output import Form, Output
 
@@ -89,7 +110,7 @@ def command(
         Failures() as failures,
         Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
     ):
-        places = [archives.find(word) for word in targets]
+        places = [archives.find(word) for word in words]
         with Output(Form(as_json=as_json and len(places) > 1)) as output:
             for number, (target, archive) in enumerate(places):
                 with failures.caught(target.spelt):

@@ -34,7 +34,7 @@ _DOI = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _PAGE = re.compile(
-    r"https?://(?:www\.)?ebi\.ac\.uk/(?:empiar|pdbe/emdb/empiar)/(?:entry/)?"
+    r"https?://(?:www\.)?(?:ebi\.ac\.uk/(?:pdbe/emdb/)?empiar|empiar\.org)/(?:entry/)?"
     r"(?:EMPIAR-)?([0-9]{1,9})/?(?:[?#].*)?\Z",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )

@@ -88,7 +88,7 @@ def test_the_first_rule_that_matches_decides(folder: Path, words: str) -> None:
     assert kept_by_us(folder, rules) == kept_by_rsync(folder, rules)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(25))
 def test_any_list_of_rules_does_what_it_does_for_rsync(folder: Path, seed: int) -> None:
     dice = random.Random(seed)
     rules = [Rule(dice.random() < 0.5, dice.choice(PATTERNS)) for _ in range(dice.randint(2, 6))]

@@ -34,6 +34,8 @@ def path_of(word: str, archive_url: str = URL) -> str | None:
         ("https://www.ebi.ac.uk/empiar/EMPIAR-10934/", "10934"),
         ("https://www.ebi.ac.uk/empiar/entry/10934", "10934"),
         ("https://www.ebi.ac.uk/empiar/EMPIAR-10934/#top", "10934"),
+        ("https://www.ebi.ac.uk/pdbe/emdb/empiar/entry/10934/", "10934"),
+        ("https://empiar.org/10934", "10934"),
         (URL, ""),
         (URL.rstrip("/"), ""),
         (URL + "10934/data/", "10934/data"),
