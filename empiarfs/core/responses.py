@@ -42,9 +42,9 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 _UNSATISFIED_RANGE = re.compile(r"bytes \*/([0-9]{1,19})")
 _REDIRECTS = (301, 302, 303, 307, 308)
-# From 0001 to 9999, in seconds since 1970: what the calendar of a program can show. A zone of
-# a million hours would else make a time that fits into no field of `stat`.
-_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+# From 1000 to 9999, in seconds since 1970: the years of four digits, which a calendar can show.
+# A zone of a million hours would else make a time that fits into no field of `stat`.
+_FIRST_S, _LAST_S = -30_610_224_000, 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def content_length(headers: Headers) -> int | None:
 def http_date_s(text: str | None) -> int | None:
     """Return an HTTP date in seconds since 1970, or None if it isn't one.
 
-    Only the years 1 to 9999 are dates.
+    Only the years 1000 to 9999 are dates: shorter ones may mean any century.
 
     >>> http_date_s("Thu, 02 Jan 2020 03:04:05 GMT")
     1577934245
