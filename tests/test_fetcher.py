@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from empiarfs import threads
-from empiarfs.cache.store import BlockStore, MemoryBlockStore
+from empiarfs.cache.store import BlockPut, BlockStore, MemoryBlockStore
 from empiarfs.core.blocks import BLOCK_SIZE, PIECE_SIZE
 from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
@@ -337,7 +337,39 @@ def test_memory_in_flight_and_recent_stays_within_its_bounds(
     usage = rig.fetcher.usage()
     assert usage["memory_bytes"] <= 4 * PIECE_SIZE
     assert usage["pieces_in_flight"] == 0
-    assert usage["foreseen_bytes"] == 0
+    assert usage["foreseen_bytes"] == usage["wanted_bytes"] == 0
+
+
+class HeldStore(MemoryBlockStore):
+    """A store on a disk that takes nothing until its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__(64 * 1024 * 1024)
+        self.gate = threading.Event()
+
+    def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        assert self.gate.wait(SECOND)
+        super().put_many(blocks)
+
+
+def test_what_waits_for_a_disk_leaves_less_room_for_foresight(
+    make_rig: Callable[..., Rig],
+) -> None:
+    store = HeldStore()
+    bounds = FetcherConfig(in_flight=4 * PIECE_SIZE, foreseen=4 * PIECE_SIZE)
+    rig = make_rig(store=store, config=bounds)
+    try:
+        rig.read(0, 3 * PIECE_SIZE)
+        assert rig.fetcher.usage()["pending_bytes"] == 3 * PIECE_SIZE
+        rig.archive.gate.clear()
+        rig.fetcher.prefetch(rig.file, ByteRange(8 * PIECE_SIZE, 16 * PIECE_SIZE))
+
+        wait_until(lambda: not rig.fetcher.usage()["plans_waiting"])
+        assert rig.fetcher.usage()["foreseen_bytes"] == PIECE_SIZE
+    finally:
+        rig.archive.gate.set()
+        store.gate.set()
+    wait_until(lambda: rig.fetcher.usage()["pending_bytes"] == 0)
 
 
 def test_a_sequential_reader_is_read_ahead_of(make_rig: Callable[..., Rig]) -> None:

@@ -26,6 +26,7 @@ from empiarfs import threads
 from empiarfs.cache.store import BlockPut, BlockStore, ReadableBuffer
 from empiarfs.core.blocks import block_of, piece_size, pieces_of_block, place_of
 from empiarfs.core.files import BlockKey, RemoteFile
+from empiarfs.inflight import Held, InFlight
 from empiarfs.stats import Counters
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class WriteBehind:
         limit: Bytes that may wait.
         delay_s: How long a block that isn't whole waits for its other pieces.
         counters: Counts `blocks_dropped` for each piece that found no room.
+        in_flight: The account in which what waits is noted.
         room_timeout_s: How long `add` waits for room.
         clock: Seconds, monotonic.
     """
@@ -75,6 +77,7 @@ class WriteBehind:
         limit: int = 32 * 1024 * 1024,
         delay_s: float = 1.0,
         counters: Counters | None = None,
+        in_flight: InFlight | None = None,
         room_timeout_s: float = _ROOM_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +85,7 @@ class WriteBehind:
         self._limit = limit
         self._delay_s = delay_s
         self._counters = counters
+        self._in_flight = in_flight
         self._room_timeout_s = room_timeout_s
         self._clock = clock
         self._changed = threading.Condition()
@@ -173,11 +177,16 @@ class WriteBehind:
             return False
         block.pieces[place_of(piece)] = data
         block.size += size
-        self._size += size
+        self._grow(size)
         is_whole = len(block.pieces) == len(pieces_of_block(index, file.size))
         if is_whole:
             self._whole[key] = self._pending.pop(key)
         return is_first or is_whole or self._size >= self._limit
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._in_flight is not None:
+            self._in_flight.add(Held.PENDING, size)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -199,7 +208,7 @@ class WriteBehind:
                 logger.exception("storing %d blocks", len(taken))
             with self._changed:
                 self._writing = {}
-                self._size -= sum(block.size for block in taken.values())
+                self._grow(-sum(block.size for block in taken.values()))
                 self._changed.notify_all()
             del taken
 

@@ -50,6 +50,7 @@ from empiarfs.fetcher.flights import Buffer, Flights, Located
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span, SpanAbandoned
 from empiarfs.fetcher.workers import Workers
+from empiarfs.inflight import InFlight
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 
@@ -81,8 +82,10 @@ class FetcherConfig:
         max_connections: GETs under way at once; the client's budget bounds them as well.
         reserved_connections: Of these, how many foreseen spans must leave free.
         memory: Bytes of recent pieces.
-        foreseen: Bytes that may be on their way without anybody waiting for them.
-        pending: Bytes that may wait for the disk.
+        in_flight: Bytes on their way, or waiting for the disk, above which nothing more is
+            foreseen.
+        foreseen: Of these, bytes that may be on their way without anybody waiting for them.
+        pending: Of these, bytes that may wait for the disk.
         smallest_span: A GET asks for at least so many bytes, where as many are missing.
         largest_span: And for no more than these.
     """
@@ -90,6 +93,7 @@ class FetcherConfig:
     max_connections: int = 12
     reserved_connections: int = 2
     memory: int = 64 * 1024 * 1024
+    in_flight: int = 80 * 1024 * 1024
     foreseen: int = 48 * 1024 * 1024
     pending: int = 32 * 1024 * 1024
     smallest_span: int = 256 * 1024
@@ -112,10 +116,13 @@ class Fetcher:
         self._store = store
         self._counters = counters
         self._config = config or FetcherConfig()
-        self._pending = WriteBehind(store, limit=self._config.pending, counters=counters)
+        self._in_flight = InFlight(self._config.in_flight, self._config.foreseen)
+        self._pending = WriteBehind(
+            store, limit=self._config.pending, counters=counters, in_flight=self._in_flight
+        )
         limit = self._config.max_connections
         self._queue = SpanQueue(max(1, limit - self._config.reserved_connections))
-        self._flights = Flights(self._config.memory)
+        self._flights = Flights(self._config.memory, self._in_flight)
         self._workers = Workers(
             client,
             self._queue,
@@ -379,7 +386,7 @@ class Fetcher:
 
     def _absent(self, file: RemoteFile, pieces: Sequence[int], located: Located) -> list[int]:
         """Return those of `pieces` that are nowhere, as many as may be foreseen now."""
-        room = self._config.foreseen - self._flights.foreseen_bytes
+        room = self._in_flight.room
         absent: list[int] = []
         found = self._in_memory(file, pieces)
         located.held.update(found.held)
@@ -416,6 +423,7 @@ class Fetcher:
             "plans_waiting": len(self._plans),
             "spans_waiting": self._queue.waiting(),
             **self._flights.usage(),
+            **self._in_flight.usage(),
             "threads": self._workers.threads,
             "connection_bytes_per_s": int(self._workers.speed),
         }

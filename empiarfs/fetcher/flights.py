@@ -17,6 +17,7 @@ from empiarfs.core.files import RemoteFile
 from empiarfs.errors import EmpiarFSError, InterruptedCallError
 from empiarfs.fetcher.memory import PieceName, RecentFailures, RecentPieces
 from empiarfs.fetcher.spans import Span
+from empiarfs.inflight import Held, InFlight
 
 # Of how many foreseen pieces it is known that nobody has read them; 4 GiB's worth.
 _UNREAD_KEPT = 65_536
@@ -47,22 +48,18 @@ class Flights:
 
     Args:
         memory: Bytes of recent pieces to keep.
+        in_flight: The account of what is on its way.
     """
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
         self._lock = threading.Lock()
         self._recent = RecentPieces(memory)  # guarded by _lock
         self._failures = RecentFailures()  # guarded by _lock
         self._spans: dict[tuple[str, int], Span] = {}  # guarded by _lock
-        self._foreseen_bytes = 0  # guarded by _lock
         # Foreseen pieces that came and weren't read, with their sizes. Guarded by _lock.
         self._unread: LRUCache[PieceName, int] = LRUCache(_UNREAD_KEPT)
         self._closed = False  # guarded by _lock
-
-    @property
-    def foreseen_bytes(self) -> int:
-        """Bytes on their way that were foreseen."""
-        return self._foreseen_bytes
 
     def locate(self, file: RemoteFile, pieces: Iterable[int]) -> Located:
         """Return which of `pieces` are in memory or on their way."""
@@ -124,7 +121,7 @@ class Flights:
                 for piece in span.pieces:
                     self._spans[file.short_key, piece] = span
                     located.flights[piece] = span
-                self._foreseen_bytes += span.foreseen_size(span.pieces)
+                self._account(span, span.pieces, 1)
         return launched
 
     def refuse_failed(self, file: RemoteFile, pieces: Iterable[int]) -> None:
@@ -147,10 +144,15 @@ class Flights:
             for name in names:
                 self._spans.pop(name, None)
             self._failures.clear()
+            self._account(span, pieces, -1)
             for name, view in zip(names, views, strict=True):
                 if name[1] in span.foreseen:
-                    self._foreseen_bytes -= len(view)
                     self._unread[name] = len(view)
+
+    def _account(self, span: Span, pieces: range, sign: int) -> None:
+        foreseen = span.foreseen_size(pieces)
+        self._in_flight.add(Held.FORESEEN, sign * foreseen)
+        self._in_flight.add(Held.WANTED, sign * (span.size_of(pieces) - foreseen))
 
     @property
     def has_unread(self) -> bool:
@@ -171,7 +173,7 @@ class Flights:
         with self._lock:
             for piece in left:
                 self._spans.pop((span.file.short_key, piece), None)
-            self._foreseen_bytes -= span.foreseen_size(left)
+            self._account(span, left, -1)
 
     def note_failure(self, file: RemoteFile, piece: int, failure: EmpiarFSError) -> None:
         """Remember for half a minute that the piece could not be had."""
@@ -190,5 +192,4 @@ class Flights:
             return {
                 "memory_bytes": self._recent.used,
                 "pieces_in_flight": len(self._spans),
-                "foreseen_bytes": self._foreseen_bytes,
             }

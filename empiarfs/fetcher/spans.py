@@ -72,12 +72,16 @@ class Span:
     @property
     def size(self) -> int:
         """Bytes of all its pieces."""
-        return len(byte_range_of(self.pieces, self.file.size))
+        return self.size_of(self.pieces)
+
+    def size_of(self, pieces: range) -> int:
+        """Return how many bytes these of its pieces have."""
+        return len(byte_range_of(pieces, self.file.size)) if pieces else 0
 
     def foreseen_size(self, pieces: range) -> int:
         """Return how many bytes of these of its pieces were foreseen only."""
         foreseen = range(max(pieces.start, self.foreseen.start), pieces.stop)
-        return len(byte_range_of(foreseen, self.file.size)) if foreseen else 0
+        return self.size_of(foreseen)
 
     def missing(self) -> range:
         """Return the pieces that have not come yet; they come in order."""
