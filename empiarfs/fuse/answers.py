@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
 from empiarfs.errors import EmpiarFSError, ReadOnlyError, without_frames
+from empiarfs.fuse import thread_states
 from empiarfs.fuse.errnos import ORDINARY
 from empiarfs.fuse.library import mfusepy
 
@@ -41,6 +42,7 @@ def answers(operation: _Operation) -> _Operation:
 
     @functools.wraps(operation)
     def answer(self: Answering, path: str | None, *args: Any) -> Any:
+        thread_states.keep()
         cause: BaseException
         try:
             return operation(self, path, *args)
