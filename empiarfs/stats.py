@@ -21,6 +21,7 @@ COUNTERS = (
     "range_requests",
     "head_requests",
     "listing_requests",
+    "document_requests",  # for metadata of entries
     "connections_opened",
     "connection_refusals",
     "network_bytes",  # body bytes received
@@ -49,6 +50,7 @@ COUNTERS = (
     "listings_from_catalog",
     "stale_listings",
     "size_requests_saved",
+    "entry_rejects",  # descriptions of entries, forgotten since they failed a check
     "catalog_rejects",  # directories, or all of them, forgotten since they failed a check
 )
 

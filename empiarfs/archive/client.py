@@ -24,23 +24,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
-from empiarfs import __version__
-from empiarfs.archive.connections import ConnectionBudget
-from empiarfs.archive.environment import origin_from, proxies_for, tls_context
-from empiarfs.archive.health import Health, boot_offset_s
-from empiarfs.archive.later import Later
-from empiarfs.archive.lines import Lines
+from empiarfs.archive.documents import DocumentReader
+from empiarfs.archive.health import boot_offset_s
 from empiarfs.archive.pages import PageReader
-from empiarfs.archive.pipeline import PipelineLine
 from empiarfs.archive.race import Entrant
-from empiarfs.archive.rate import Payment, machine_limit
-from empiarfs.archive.session import Exchange, Network
+from empiarfs.archive.rate import Payment
+from empiarfs.archive.session import Exchange
 from empiarfs.archive.sizes import SizeAsker
-from empiarfs.archive.sockets import Resolver
-from empiarfs.archive.wire import Wire, never
+from empiarfs.archive.wire import never
+from empiarfs.archive.wiring import DEFAULT_ARCHIVE_URL, ClientConfig, wire_to
 from empiarfs.core.files import FileVersion, RemoteFile
 from empiarfs.core.latency import LatencyView
 from empiarfs.core.listing import Listing, ListingItem
@@ -64,46 +58,11 @@ from empiarfs.stats import Counters
 
 __all__ = ["DEFAULT_ARCHIVE_URL", "ArchiveClient", "ClientConfig", "Head"]
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
-DEFAULT_ARCHIVE_URL = "https://ftp.ebi.ac.uk/empiar/world_availability/"
-USER_AGENT = f"empiarfs/{__version__} (+https://pypi.org/project/empiarfs/)"
-
 _IDENTITY = {"Accept-Encoding": "identity"}
-
-
-@dataclass(frozen=True, slots=True)
-class ClientConfig:
-    """How to talk to the archive.
-
-    Attributes:
-        base_url: URL of the archive's root; a slash is added if it has none at its end.
-        max_connections: Connections that this process may have at once, 1 to 20. The
-            budget is the machine's, so others may leave fewer.
-        limit_rate: Bytes per second that this process receives at most, and all limited
-            ones of the machine together; None for no limit.
-        rate_file: Where they share it; None for the usual place.
-        connect_timeout_s: For name resolution, all addresses and TLS together.
-        first_byte_s: The longest time that a range may take to its first byte.
-        listing_first_byte_s: How long a listing may take to its first byte, at the first
-            attempt, the second, and all others.
-        min_rate: Bytes per second, over ten seconds, below which a body counts as stalled.
-        slot_prefix: First word of the names of the machine's connection slots. Everything
-            that talks to EMPIAR shares one; tests take others.
-    """
-
-    base_url: str = DEFAULT_ARCHIVE_URL
-    # EMPIAR blocks an address above about 25; 12 leaves room for a browser and a colleague.
-    max_connections: int = 12
-    limit_rate: int | None = None
-    rate_file: Path | None = None
-    connect_timeout_s: float = 5.0
-    # A 12 s limit beat 60 s by 2.5 times, with 3 % of the requests never answered.
-    first_byte_s: float = 12.0
-    # It comes only after the archive has looked at each file of the directory.
-    listing_first_byte_s: tuple[float, ...] = (12.0, 30.0, 60.0)
-    min_rate: int = 1024
-    slot_prefix: str = "empiarfs"
 
 
 class ArchiveClient:
@@ -125,37 +84,15 @@ class ArchiveClient:
         *,
         slept_s: Callable[[], float] = boot_offset_s,
     ) -> None:
-        origin = origin_from(config.base_url)
-        later = Later()
-        self._budget = ConnectionBudget(
-            config.max_connections, prefix=config.slot_prefix, later=later
-        )
-        self._health = Health(highest_first_byte_s=config.first_byte_s, offset=slept_s)
+        self._wire = wire_to(config, counters, slept_s)
+        self._budget = self._wire.budget
+        self._health = self._wire.health
         self._counters = counters
-        self._base_url = origin.base_url
+        self._base_url = self._wire.network.origin.base_url
         self._listing_s = config.listing_first_byte_s
         self._limit_rate = config.limit_rate
-        network = Network(
-            origin=origin,
-            proxies=proxies_for(origin.base_url),
-            context=tls_context() if origin.is_tls else None,
-            resolver=Resolver(),
-            budget=self._budget,
-            connect_timeout_s=config.connect_timeout_s,
-            user_agent=USER_AGENT,
-            counters=counters,
-        )
-        self._wire = Wire(
-            network,
-            self._budget,
-            Lines(self._budget, later, lambda: PipelineLine(network)),
-            self._health,
-            counters,
-            later,
-            limit=machine_limit(config.limit_rate, config.slot_prefix, config.rate_file),
-            min_rate=config.min_rate,
-        )
         self._pages = PageReader(self._wire)
+        self._documents = DocumentReader(self._wire)
         self._sizes = SizeAsker(self._wire, self._single_head)
 
     @property
@@ -288,6 +225,26 @@ class ArchiveClient:
             self._counters.add("refused_names", found.refused_count)
             logger.info("%s: %d names refused", url, found.refused_count)
         return found
+
+    def document(
+        self, path: str, read: Callable[[bytes], T], *, limit: int, patience: Patience
+    ) -> T:
+        """Return what `read` makes of a small file, which nothing is kept of here.
+
+        Args:
+            path: Of the file.
+            read: Called with all of its bytes; raises ValueError if they aren't what they
+                should be, which is worth asking again.
+            limit: Bytes that it may have.
+            patience: Of the caller.
+
+        Raises:
+            ArchiveError: As for `head`; BadResponseError also if `read` finds nothing.
+            GaveUpError: The patience ended; its cause is the last failure.
+            InterruptedCallError: The caller or `close` ended it.
+        """
+        url = self._base_url + url_path(path)
+        return self._documents.get(url, read, limit=limit, patience=patience)
 
     def head(self, path: str, *, patience: Patience) -> Head:
         """Return what `path` stands for, with the exact size if it is a file.

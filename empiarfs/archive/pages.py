@@ -70,7 +70,7 @@ class PageReader:
         # Many directories are called "data": all of the path must agree.
         parser = ListingParser(url, base_url=self._wire.network.origin.base_url)
         packed = answer.headers.get("Content-Encoding", "").strip().lower().endswith("gzip")
-        unpacker = _Unpacker(parser.feed, url) if packed else None
+        unpacker = Unpacker(parser.feed, url) if packed else None
         buffer = memoryview(bytearray(_SLICE))
         while count := answer.receive(buffer):
             # How long the page is isn't known before, so this is paid for afterwards.
@@ -85,8 +85,13 @@ class PageReader:
         return parser.finish()
 
 
-class _Unpacker:
-    """Unpacks gzip in slices, so that neither time nor memory depends on what is sent."""
+class Unpacker:
+    """Unpacks gzip in slices, so that neither time nor memory depends on what is sent.
+
+    Args:
+        feed: Called with each slice.
+        url: For messages.
+    """
 
     def __init__(self, feed: Callable[[bytes], None], url: str) -> None:
         self._feed = feed
@@ -95,9 +100,14 @@ class _Unpacker:
         self._gzip = zlib.decompressobj(wbits=31)
 
     def feed(self, data: memoryview) -> None:
+        """Unpack the next bytes.
+
+        Raises:
+            BadResponseError: They aren't gzip, or it doesn't end.
+        """
         self._packed += len(data)
         if self._packed > _MAX_PACKED or self._gzip.eof:
-            raise BadResponseError("the packed listing doesn't end", url=self._url)
+            raise BadResponseError("the packed answer doesn't end", url=self._url)
         pending: bytes | memoryview = data
         while True:
             plain = self._unpack(pending)
@@ -108,14 +118,19 @@ class _Unpacker:
             if not pending and len(plain) < _SLICE:
                 break
         if self._gzip.unused_data:
-            raise BadResponseError("bytes behind the packed listing", url=self._url)
+            raise BadResponseError("bytes behind the packed answer", url=self._url)
 
     def _unpack(self, data: bytes | memoryview) -> bytes:
         try:
             return self._gzip.decompress(data, _SLICE)
         except zlib.error as exc:
-            raise BadResponseError(f"the listing can't be unpacked: {exc}", url=self._url) from exc
+            raise BadResponseError(f"the answer can't be unpacked: {exc}", url=self._url) from exc
 
     def finish(self) -> None:
+        """Say that all bytes have come.
+
+        Raises:
+            UnavailableError: Some are missing.
+        """
         if not self._gzip.eof:
-            raise UnavailableError("the packed listing ends early", url=self._url)
+            raise UnavailableError("the packed answer ends early", url=self._url)

@@ -105,7 +105,12 @@ class SessionLine(Line):
 
     @contextlib.contextmanager
     def exchange(
-        self, method: str, url: str, headers: Mapping[str, str], watch: Watch
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        watch: Watch,
+        body: bytes | None = None,
     ) -> Iterator[Exchange]:
         """Send a request and lend its answer.
 
@@ -120,7 +125,7 @@ class SessionLine(Line):
         """
         self.is_clean = False
         try:
-            response = self._sent(method, url, headers, watch)
+            response = self._sent(method, url, headers, watch, body)
             assert self.answer is not None
             exchange = Exchange(response, self.answer, watch)
             try:
@@ -137,11 +142,11 @@ class SessionLine(Line):
             self.watch = self.answer = None
 
     def _sent(
-        self, method: str, url: str, headers: Mapping[str, str], watch: Watch
+        self, method: str, url: str, headers: Mapping[str, str], watch: Watch, body: bytes | None
     ) -> requests.Response:
         """Send a request, again if the connection turns out to have been dead."""
         try:
-            return self._send(method, url, headers, watch)
+            return self._send(method, url, headers, watch, body)
         except UnavailableError as exc:
             dead = self.reused and not watch.received_bytes and self.socket is not None
             if not dead or isinstance(exc, StalledError):
@@ -150,7 +155,7 @@ class SessionLine(Line):
             without_frames(exc)
         self.hang_up(reset=True)
         self.answer = None
-        return self._send(method, url, headers, watch)
+        return self._send(method, url, headers, watch, body)
 
     def hang_up(self, *, reset: bool) -> None:
         """See `Line.hang_up`."""
@@ -184,13 +189,14 @@ class SessionLine(Line):
             self.watch.sent()
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], watch: Watch
+        self, method: str, url: str, headers: Mapping[str, str], watch: Watch, body: bytes | None
     ) -> requests.Response:
         self.watch = watch
         self._was_connected = self.socket is not None
         if self.socket is not None:
             self.socket.watch = watch
-        request = requests.Request(method, url, headers=self._headers(headers)).prepare()
+        prepared = requests.Request(method, url, headers=self._headers(headers), data=body)
+        request = prepared.prepare()
         # requests tidies URLs up, which would change what some names mean.
         request.url = url
         watch.sent(connected=self.socket is not None)

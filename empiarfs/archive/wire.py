@@ -153,13 +153,20 @@ class Wire:
 
     @contextmanager
     def exchange(
-        self, method: str, url: str, headers: Mapping[str, str], watch: Watch, *, urgent: bool
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        watch: Watch,
+        *,
+        urgent: bool,
+        body: bytes | None = None,
     ) -> Iterator[Exchange]:
         """Send a request and lend its answer."""
         with self.line(watch, urgent=urgent) as line:
             self.counters.add("requests")
             was_connected = line.socket is not None
-            with line.exchange(method, url, headers, watch) as exchange:
+            with line.exchange(method, url, headers, watch, body) as exchange:
                 self.health.received()
                 if was_connected:
                     self.health.answered(exchange.latency_s)

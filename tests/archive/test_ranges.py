@@ -9,7 +9,8 @@ from email.utils import formatdate
 
 import pytest
 
-from empiarfs.archive.client import USER_AGENT, ArchiveClient
+from empiarfs.archive.client import ArchiveClient
+from empiarfs.archive.wiring import USER_AGENT
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import (
     BadResponseError,
