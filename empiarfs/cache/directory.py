@@ -15,7 +15,8 @@ user and has mode 0700:
 
     v1/
       blocks-1/         see `empiarfs.cache.generations`; holds the limit, too
-      catalog-*.db      one for each archive
+      catalog-*.db      names and sizes, one for each archive
+      entries-*.db      what EMPIAR says of its entries, one for each API
 
 The limit is given when the cache is made, belongs to the directory, and is changed for all
 its users by an explicit size.
@@ -78,8 +79,15 @@ class CacheDirectory:
 
     def catalog_path(self, archive_url: str) -> Path:
         """Return where the catalog of that archive is."""
-        digest = blake2b(archive_url.encode("utf-8", "surrogateescape"), digest_size=8)
-        return self.path / f"catalog-{digest.hexdigest()}.db"
+        return self.path / f"catalog-{_digest(archive_url)}.db"
+
+    def entries_path(self, api_url: str) -> Path:
+        """Return where that is which this API said of EMPIAR's entries."""
+        return self.path / f"entries-{_digest(api_url)}.db"
+
+
+def _digest(url: str) -> str:
+    return blake2b(url.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def choose_directory(

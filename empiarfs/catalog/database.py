@@ -1,4 +1,4 @@
-"""The catalog's file: made, opened, and set aside when it can't be believed.
+"""The catalog's files: made, opened, and set aside when they can't be believed.
 
 Rules:
 
@@ -26,6 +26,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,26 @@ _SCHEMA = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file holds.
+
+    Attributes:
+        application_id: Four letters as a number, by which `file` and we know it.
+        version: Of the layout; newer ones are left alone.
+        statements: Make the tables. One of them is `about`, with `key` and `value`.
+        kind: What it is, for people.
+    """
+
+    application_id: int
+    version: int
+    statements: tuple[str, ...]
+    kind: str
+
+
+NAMES = Layout(APPLICATION_ID, FORMAT, _SCHEMA, "catalog")
+
+
 class UnwellError(Exception):
     """The catalog can't be used at the moment; never leaves the catalog."""
 
@@ -77,12 +98,14 @@ class CatalogFile:
 
     Args:
         path: The file; its directory must exist.
-        archive_url: Base URL of the archive whose names it holds.
+        archive_url: Base URL of what it is about: the archive whose names it holds.
         limit: Bytes that it may take; the journal's 4 MiB come on top.
+        layout: What it holds.
     """
 
-    def __init__(self, path: Path, archive_url: str, limit: int) -> None:
+    def __init__(self, path: Path, archive_url: str, limit: int, layout: Layout = NAMES) -> None:
         self.path = path
+        self.layout = layout
         self.archive_url = archive_url.encode("utf-8", "surrogateescape")
         self.max_pages = max(32, limit // _PAGE_SIZE)
         self.rebuilt: str | None = None
@@ -135,7 +158,8 @@ class CatalogFile:
             return connection, inode_of(self.path)
         connection.close()
         if problem == "newer":
-            self.path = self.path.with_name(f"{self.path.stem}-format{FORMAT}{self.path.suffix}")
+            version = self.layout.version
+            self.path = self.path.with_name(f"{self.path.stem}-format{version}{self.path.suffix}")
         else:
             self._move_away("foreign", problem)
         return None
@@ -171,22 +195,22 @@ class CatalogFile:
         if application == 0 and version == 0 and _pragma(connection, "schema_version") == 0:
             self._lay_out(connection)
             return None
-        if application != APPLICATION_ID:
-            return "not a catalog"
-        if version > FORMAT:
+        if application != self.layout.application_id:
+            return f"not a {self.layout.kind}"
+        if version > self.layout.version:
             return "newer"
         row = connection.execute("SELECT value FROM about WHERE key = 'archive_url'").fetchone()
         if row is None or row[0] != self.archive_url:
-            return "the catalog of another archive"
+            return f"the {self.layout.kind} of another archive"
         return None
 
     def _lay_out(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
+        for statement in self.layout.statements:
             connection.execute(statement)
         connection.execute("INSERT INTO about VALUES ('archive_url', ?)", (self.archive_url,))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute(f"PRAGMA application_id = {self.layout.application_id}")
+        connection.execute(f"PRAGMA user_version = {self.layout.version}")
         connection.execute("COMMIT")
 
     def _move_away(self, kind: str, reason: str) -> None:
