@@ -1,10 +1,9 @@
 """Opens what TARGETs name, without a mount: finds the archive, and makes its parts once.
 
-A target is a place in the archive of the settings (`empiarfs.core.targets`), or a path in a
-mount. The latter is never touched: which mount it lies in is read off the kernel's list,
-what that mount shows off the registry of mounts, and then the same place is read with the
-same cache directory and catalog, through the same connection budget. So a mount that hangs
-holds no command up.
+A target is a place in the archive of the settings, or a path in a mount
+(`empiarfs.cli.targets`), which is never touched: the same place is read with the same cache
+directory and catalog, through the same connection budget. So a mount that hangs holds no
+command up.
 
 Threading: used from one thread.
 """
@@ -12,12 +11,9 @@ Threading: used from one thread.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -26,21 +22,15 @@ from typing import TYPE_CHECKING
 import click
 
 from empiarfs.browse import Browser
-from empiarfs.cli.failures import complain
+from empiarfs.cli.failures import note
+from empiarfs.cli.options import settings_from
+from empiarfs.cli.targets import located
 from empiarfs.cli.terminal import in_one_line
-from empiarfs.config import Config, config_files, load
+from empiarfs.config import Config
 from empiarfs.core import paths
-from empiarfs.core.targets import Target, ftp_url, local_target, parse_target
-from empiarfs.errors import (
-    ConfigError,
-    EmpiarFSError,
-    IsDirectoryError,
-    NoSuchNameError,
-    NotDirectoryError,
-    UnavailableError,
-)
+from empiarfs.core.targets import Target, ftp_url
 from empiarfs.mount.composition import Parts, TreeParts, build, build_tree
-from empiarfs.mount.places import place_of
+from empiarfs.mount.places import Place
 from empiarfs.patience import Patience
 
 if TYPE_CHECKING:
@@ -48,7 +38,6 @@ if TYPE_CHECKING:
 
 # When a person in front of a terminal begins to wonder.
 _WONDER_S = 5.0
-_TOLD = 10
 
 
 @dataclass(slots=True)
@@ -114,9 +103,8 @@ class Archives:
         verbose: bool = False,
         quiet: bool = False,
     ) -> None:
-        given = {name: text for name, text in settings.items() if text is not None}
-        self._config = load({}, os.environ, config_files(os.environ), arguments=given).config
-        self._cache_given = "cache_dir" in given
+        self._config = settings_from(settings)
+        self._cache_given = settings.get("cache_dir") is not None
         self._reads = reads
         self._quiet = quiet
         self._archives: dict[tuple[str, Path | None], Archive] = {}
@@ -155,23 +143,18 @@ class Archives:
             ConfigError: It names nothing that could be in an archive.
             MountError: It lies in a mount that doesn't answer.
         """
-        target = parse_target(word, self._config.archive_url)
-        if target is not None:
-            return target, self._archive(self._config)
-        return self._in_a_mount(word)
+        return self.at(*located(word, self._config.archive_url))
 
-    def _in_a_mount(self, word: str) -> tuple[Target, Archive]:
-        place = place_of(word)
-        if place is None:
-            raise ConfigError(
-                f"{in_one_line(word)!r} is neither a place in the archive, such as "
-                "EMPIAR-10934/data, nor a path in a mount of yours"
-            )
+    def at(self, target: Target, place: Place | None) -> tuple[Target, Archive]:
+        """Return a target, and the archive that it lies in, as `located` says where."""
+        return target, self._archive(self._config if place is None else self._config_of(place))
+
+    def _config_of(self, place: Place) -> Config:
         config = replace(self._config, archive_url=place.archive_url)
         if not self._cache_given:
             # It serves that mount, so whatever disk it is on has been accepted.
             config = replace(config, cache_dir=place.cache_dir, force=True)
-        return local_target(place.path, word), self._archive(config)
+        return config
 
     def _archive(self, config: Config) -> Archive:
         key = (config.archive_url, config.cache_dir)
@@ -199,62 +182,7 @@ class Archives:
         for archive in self._archives.values():
             if archive.is_stale and not self._quiet:
                 since = time.strftime("%Y-%m-%d %H:%M", time.localtime(archive.browser.oldest_s))
-                click.echo(
-                    f"empiarfs: note: the archive can't be reached; this is from {since}", err=True
-                )
-
-
-# What these say by themselves names a path in the archive, which the user may not know.
-_SAID = (
-    (NoSuchNameError, "there is no such file or directory in the archive"),
-    (NotDirectoryError, "is a file"),
-    (IsDirectoryError, "is a directory"),
-)
-
-
-class Failures:
-    """What of a command's work failed: lines on stderr, and the exit status; used by `with`.
-
-    A dead archive fails for each of 100,000 files alike, so only the first few failures that
-    say the same are told one by one, and the others counted at the end.
-    """
-
-    def __init__(self) -> None:
-        self.status = 0
-        self._counts: Counter[str] = Counter()
-
-    def __enter__(self) -> Failures:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for said, count in self._counts.items():
-            if count > _TOLD:
-                complain(f"and {count - _TOLD} more of these: {said}")
-
-    def add(self, name: str, error: EmpiarFSError) -> None:
-        """Say that something of this name failed; the work goes on."""
-        self.status = 1
-        said = next((text for kind, text in _SAID if isinstance(error, kind)), str(error))
-        # Without what names the file: the URL, which stands in brackets.
-        alike = str(error.args[0]) if isinstance(error, UnavailableError) else ""
-        self._counts[alike] += bool(alike)
-        if self._counts[alike] <= _TOLD:
-            complain(f"{in_one_line(name)}: {said}", getattr(error, "hint", None))
-
-    @contextmanager
-    def caught(self, name: str) -> Iterator[None]:
-        """Do something whose failure doesn't end the work, but for wrong usage."""
-        try:
-            yield
-        except ConfigError:
-            raise
-        except EmpiarFSError as exc:
-            self.add(name, exc)
+                note(f"the archive can't be reached; this is from {since}")
 
 
 class _Line(logging.Formatter):

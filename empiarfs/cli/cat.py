@@ -34,7 +34,8 @@ def command(
     *, targets: tuple[str, ...], verbose: bool, quiet: bool, **settings: str | None
 ) -> int:
     """Write the bytes of the files TARGET to the standard output."""
-    from empiarfs.cli.archives import Archives, Failures
+    from empiarfs.cli.archives import Archives
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Output
 
     with (
@@ -68,7 +69,8 @@ def head_command(
 
     No more is fetched than that takes, but for whole pieces of 64 KiB.
     """
-    from empiarfs.cli.archives import Archives, Failures
+    from empiarfs.cli.archives import Archives
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Output
 
     if lines is not None and size is not None:

@@ -80,7 +80,8 @@ def command(
 
     Exact sizes cost a request for each file whose size isn't known yet.
     """
-    from empiarfs.cli.archives import Archives, Failures
+    from empiarfs.cli.archives import Archives
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Form, Output
     from empiarfs.cli.rows import Rows
 

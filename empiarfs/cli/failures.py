@@ -16,13 +16,32 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
 
 import click
 
-from empiarfs.errors import ConfigError, EmpiarFSError
+from empiarfs.cli.terminal import in_one_line
+from empiarfs.errors import (
+    ConfigError,
+    EmpiarFSError,
+    IsDirectoryError,
+    NoSuchNameError,
+    NotDirectoryError,
+    UnavailableError,
+)
 
 _INTERRUPTED = 130
+_TOLD = 10
+
+# What these say by themselves names a path in the archive, which the user may not know.
+_SAID = (
+    (NoSuchNameError, "there is no such file or directory in the archive"),
+    (NotDirectoryError, "is a file"),
+    (IsDirectoryError, "is a directory"),
+)
 
 
 def complain(message: str, hint: str | None = None) -> None:
@@ -32,10 +51,60 @@ def complain(message: str, hint: str | None = None) -> None:
         click.echo(f"hint: {_one_line(hint)}", err=True)
 
 
+def note(text: str) -> None:
+    """Say on stderr what the reader of an answer should know."""
+    click.echo(f"empiarfs: note: {_one_line(text)}", err=True)
+
+
 def _one_line(text: str) -> str:
     # Names may hold newlines, and bytes that are no text.
     printable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return printable.replace("\n", "\\n").replace("\r", "\\r")
+
+
+class Failures:
+    """What of a command's work failed: lines on stderr, and the exit status; used by `with`.
+
+    A dead archive fails for each of 100,000 files alike, so only the first few failures that
+    say the same are told one by one, and the others counted at the end.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Failures:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for said, count in self._counts.items():
+            if count > _TOLD:
+                complain(f"and {count - _TOLD} more of these: {said}")
+
+    def add(self, name: str, error: EmpiarFSError) -> None:
+        """Say that something of this name failed; the work goes on."""
+        self.status = 1
+        said = next((text for kind, text in _SAID if isinstance(error, kind)), str(error))
+        # Without what names the file: the URL, which stands in brackets.
+        alike = str(error.args[0]) if isinstance(error, UnavailableError) else ""
+        self._counts[alike] += bool(alike)
+        if self._counts[alike] <= _TOLD:
+            complain(f"{in_one_line(name)}: {said}", getattr(error, "hint", None))
+
+    @contextmanager
+    def caught(self, name: str) -> Iterator[None]:
+        """Do something whose failure doesn't end the work, but for wrong usage."""
+        try:
+            yield
+        except ConfigError:
+            raise
+        except EmpiarFSError as exc:
+            self.add(name, exc)
 
 
 def run_command(command: click.Command, words: Sequence[str]) -> int:

@@ -1,29 +1,16 @@
-"""The command `info` for a file: where it is, how much is cached, and what is in it.
-
-With `--json` a file is an object with these keys:
-
-    path, target, url, size (bytes), modified_s (seconds since 1970, or null), validator,
-    cached (bytes in the cache directory), format (in words), problem (or null),
-    contents (what the file says of itself, or null), bytes_read (to find that out)
-
-and several files are an array of them. Keys may be added, and don't change.
+"""What `info` tells of a file: where it is, how much is cached, and what is in it.
 
 Threading: used from one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from empiarfs.cli.options import reading_options
-
 if TYPE_CHECKING:
     from empiarfs.cli.archives import Archive
-    from empiarfs.cli.output import Output
     from empiarfs.core.targets import Target
     from empiarfs.formats import Contents
 
@@ -61,8 +48,9 @@ class FileInfo:
         """Return it as values that JSON can hold."""
         details = self.contents.details
         return {
-            "path": self.path,
+            "type": "file",
             "target": self.target,
+            "path": self.path,
             "url": self.url,
             "size": self.size,
             "modified_s": self.modified_s,
@@ -74,50 +62,11 @@ class FileInfo:
             "bytes_read": self.bytes_read,
         }
 
+    def lines(self, *, verbose: bool) -> Iterator[str]:
+        """Yield it for people; each line is safe to print."""
+        from empiarfs.cli.file_lines import lines_of
 
-@click.command("info")
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@reading_options
-def command(
-    *, targets: tuple[str, ...], as_json: bool, verbose: bool, quiet: bool, **settings: str | None
-) -> int:
-    """Tell what is in the files TARGET, reading as little of them as will do."""
-    return show_files(targets, settings, as_json=as_json, verbose=verbose, quiet=quiet)
-
-
-def show_files(
-    words: Sequence[str],
-    settings: Mapping[str, str | None],
-    *,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
-) -> int:
-    """Print what is in the files that these words name, and return the exit status.
-
-    Args:
-        words: Targets.
-        settings: The settings on the command line, by name; None for those not given.
-        as_json: Print JSON.
-        verbose: Say more.
-        quiet: Say nothing on stderr but errors.
-    """
-    from empiarfs.cli.archives import Archives, Failures
-    from empiarfs.cli.output import Form, Output
-
-    with (
-        Failures() as failures,
-        Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
-    ):
-        places = [archives.find(word) for word in words]
-        with Output(Form(as_json=as_json and len(places) > 1)) as output:
-            for number, (target, archive) in enumerate(places):
-                with failures.caught(target.spelt):
-                    info = file_info(target, archive)
-                    print_file(info, output, number, len(places), as_json, verbose=verbose)
-        archives.tell_age()
-    return failures.status
+        return lines_of(self, verbose=verbose)
 
 
 def file_info(target: Target, archive: Archive) -> FileInfo:
@@ -156,25 +105,6 @@ def file_info(target: Target, archive: Archive) -> FileInfo:
         contents=contents,
         bytes_read=window.bytes_read,
     )
-
-
-def print_file(
-    info: FileInfo, output: Output, number: int, count: int, as_json: bool, *, verbose: bool
-) -> None:
-    """Print one of `count` files, for people or as JSON."""
-    import json
-
-    from empiarfs.cli.file_lines import lines_of
-
-    if as_json and count > 1:
-        output.value(info.to_json())
-    elif as_json:
-        output.line(json.dumps(info.to_json(), indent=2))
-    else:
-        if number:
-            output.line("")
-        for line in lines_of(info, verbose=verbose):
-            output.line(line)
 
 
 def _as_dict(details: Any) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def command(
 
     A directory that can't be read is an error line, and the rest is listed.
     """
-    from empiarfs.cli.archives import Archives, Failures
+    from empiarfs.cli.archives import Archives
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Form, Output
     from empiarfs.cli.rows import Rows, ordered
 

@@ -26,7 +26,9 @@ _COMMANDS = {
     "find": ("find:command", "Find files of the archive by name, size and time."),
     "du": ("du:command", "Add up the sizes of files of the archive."),
     "tree": ("tree:command", "Show directories of the archive as a tree."),
-    "info": ("file_info:command", "Tell what is in a file of the archive."),
+    "info": ("info:command", "Tell what an entry is, or what is in a file."),
+    "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
+    "open": ("open:command", "Print the address of an entry's page, or open it."),
     "demo": ("demo:command", "Show it at work on a small archive, without internet."),
 }
 _ALIASES = {"unmount": "umount"}

@@ -38,7 +38,8 @@ def command(
 
     TARGET is a place in the archive (EMPIAR-10934/data, a URL), or a path in a mount.
     """
-    from empiarfs.cli.archives import Archives, Failures
+    from empiarfs.cli.archives import Archives
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Form, Output
     from empiarfs.cli.rows import Rows
     from empiarfs.core.targets import ALL

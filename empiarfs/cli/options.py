@@ -1,19 +1,21 @@
-"""Options that mean the same in every command."""
+"""Options that mean the same in every command, and the settings as options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
-from empiarfs.config import SETTINGS
+from empiarfs.config import SETTINGS, Config, config_files, load
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# What a command that reads the archive without a mount can be told; the rest belongs to the
-# cache directory, or to mounts.
+# What a command can be told that mounts nothing; the rest belongs to the cache directory, or
+# to mounts.
 _READING = ("archive_url", "cache_dir", "max_connections", "limit_rate", "wait")
+_ASKING = ("archive_url", "api_url", "cache_dir", "max_connections", "limit_rate")
 
 
 def verbosity(function: _Function) -> _Function:
@@ -41,6 +43,26 @@ def setting_options(*names: str) -> Callable[[_Function], _Function]:
 def reading_options(function: _Function) -> _Function:
     """Add what every command has that reads the archive without a mount."""
     return setting_options(*_READING)(verbosity(function))
+
+
+def asking_options(function: _Function) -> _Function:
+    """Add what every command has that says something of entries."""
+    return setting_options(*_ASKING)(verbosity(function))
+
+
+def information_options(function: _Function) -> _Function:
+    """Add what `info` has, which is for files and entries."""
+    return setting_options(*dict.fromkeys((*_ASKING, *_READING)))(verbosity(function))
+
+
+def settings_from(given: Mapping[str, str | None]) -> Config:
+    """Return the settings of a command, of which `given` are its options.
+
+    Raises:
+        ConfigError: Something is misspelt or can't be.
+    """
+    arguments = {name: text for name, text in given.items() if text is not None}
+    return load({}, os.environ, config_files(os.environ), arguments=arguments).config
 
 
 def form_options(function: _Function) -> _Function:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from empiarfs.browse import Exact, Item
-from empiarfs.cli.archives import Archive, Failures
+from empiarfs.cli.archives import Archive
+from empiarfs.cli.failures import Failures
 from empiarfs.cli.output import Form, Row
 from empiarfs.core.targets import Target
 from empiarfs.errors import EmpiarFSError

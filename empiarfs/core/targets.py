@@ -28,6 +28,7 @@ from empiarfs.errors import ConfigError
 ALL = "empiar"
 
 _NUMBER = re.compile(r"[0-9]{5,9}(?=/|\Z)", re.ASCII)
+_ENTRY = re.compile(r"[0-9]{1,9}(?=/|\Z)", re.ASCII)
 _ACCESSION = re.compile(r"EMPIAR-[0-9]{1,9}(?=/|\Z)", re.IGNORECASE | re.ASCII)
 _DOI = re.compile(
     r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?10\.6019/(?=EMPIAR-[0-9]{1,9}(?:/|\Z))",
@@ -121,6 +122,16 @@ def local_target(path: str, spelt: str) -> Target:
     """
     short = spelt.rstrip("/") or "/"
     return Target(path, short, short if short == "/" else f"{short}/")
+
+
+def entry_number(path: str) -> int | None:
+    """Return the number of the entry that a path of the archive lies in, None if in none.
+
+    >>> entry_number("10934/data"), entry_number("10934"), entry_number("")
+    (10934, 10934, None)
+    """
+    found = _ENTRY.match(path)
+    return int(found[0]) if found else None
 
 
 def ftp_url(url: str) -> str:

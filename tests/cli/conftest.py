@@ -1,7 +1,12 @@
-"""What the tests of commands share: an archive served by Apache, and the commands on it."""
+"""What the tests of commands share: archives, and the commands on them.
+
+`served` and `commands` are for files, on a real Apache; `archive` and `api` are a stand-in
+of EMPIAR with its API, for entries, to which the environment leads every command.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +14,9 @@ import pytest
 
 from tests.support import science, tree
 from tests.support.apache import ApacheServer
+from tests.support.broken_server import BrokenServer
 from tests.support.commands import Commands
+from tests.support.entry_api import SAMPLES, EntryApi, sample_entries
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +41,32 @@ def commands(
 ) -> Commands:
     """Run commands on that archive, with a cache of their own."""
     return Commands(served.url, tmp_path, monkeypatch, capfdbinary)
+
+
+@pytest.fixture
+def archive() -> Iterator[BrokenServer]:
+    """An archive that has the recorded entries, and the XML file of one."""
+    with BrokenServer() as server:
+        for number in sample_entries():
+            server.put(f"{number}/data/a.mrc", b"")
+        server.put("10934/10934.xml", (SAMPLES / "10934.xml").read_bytes())
+        yield server
+
+
+@pytest.fixture
+def api(
+    archive: BrokenServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[EntryApi]:
+    """The API of that archive; the home and the cache directory are empty ones."""
+    for name in list(os.environ):
+        if name.startswith("EMPIARFS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with EntryApi(sample_entries()) as api:
+        monkeypatch.setenv("EMPIARFS_API_URL", api.url)
+        monkeypatch.setenv("EMPIARFS_ARCHIVE_URL", archive.url)
+        monkeypatch.setenv("EMPIARFS_CACHE_DIR", str(tmp_path / "cache"))
+        yield api

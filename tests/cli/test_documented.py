@@ -18,6 +18,7 @@ from empiarfs.config import DEFAULT_ARCHIVE_URL
 from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.commands import Commands
+from tests.support.pages import examples
 from tests.support.users import CHECKOUT
 
 pytestmark = pytest.mark.apache
@@ -40,16 +41,6 @@ _rlnCoordinateX #2
 000003@stack.mrcs 140.25
 000004@stack.mrcs 7.0
 """
-
-
-def examples() -> list[tuple[str, str]]:
-    """Return each command of the page, and what it prints there."""
-    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return [
-        (command, printed)
-        for block in blocks
-        for command, printed in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-    ]
 
 
 def make_archive(root: Path) -> None:
@@ -86,7 +77,7 @@ def documented() -> Iterator[ApacheServer]:
             yield server
 
 
-@pytest.mark.parametrize(("command", "printed"), examples(), ids=lambda text: text[:60])
+@pytest.mark.parametrize(("command", "printed"), examples(PAGE), ids=lambda text: text[:60])
 def test_an_example_prints_what_the_page_shows(
     documented: ApacheServer,
     command: str,
@@ -116,4 +107,4 @@ def test_every_command_of_the_page_has_an_example() -> None:
     titles = re.findall(r"^## ([a-z, ]+):", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     commands = {word for title in titles for word in re.split(r", | and ", title)}
 
-    assert commands == {command.split()[1] for command, _ in examples()}
+    assert commands == {command.split()[1] for command, _ in examples(PAGE)}

@@ -55,7 +55,7 @@ def test_how_much_is_cached_is_told(commands: Commands) -> None:
 
 
 def test_several_files_are_told_one_by_one_and_failures_beside_them(commands: Commands) -> None:
-    words = ("10017/10017.xml", "10017/nothing", "10017", science.MOVIE)
+    words = ("10017/10017.xml", "10017/nothing", "10017/data", science.MOVIE)
     done = commands("info", *words)
     found = commands("info", "--json", *words)
 
@@ -67,7 +67,7 @@ def test_several_files_are_told_one_by_one_and_failures_beside_them(commands: Co
     assert [each["format"] for each in found.json] == ["XML", "MRC"]
     assert done.err.splitlines() == [
         "empiarfs: error: 10017/nothing: there is no such file or directory in the archive",
-        "empiarfs: error: 10017: is a directory",
+        "empiarfs: error: 10017/data: is a directory",
     ]
 
 

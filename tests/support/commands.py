@@ -65,6 +65,8 @@ class Commands:
         self._folder = folder
         self._captured = captured
         patch.setenv("EMPIARFS_ARCHIVE_URL", url)
+        # There is none: whoever asks it is told so.
+        patch.setenv("EMPIARFS_API_URL", f"{url}api/")
         patch.setenv("EMPIARFS_CACHE_DIR", str(self.cache))
         patch.setenv("HOME", str(folder))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
