@@ -199,7 +199,7 @@ def test_a_damaged_description_is_forgotten(
     store.put([known(20001), known(20002)])
     store.close()
     with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE entry SET document = x'78' WHERE number = 20001")
+        connection.execute("UPDATE document SET document = x'78' WHERE number = 20001")
     connection.close()
 
     assert store.get(20001) is None

@@ -19,20 +19,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.archive.documents import DocumentReader
 from empiarfs.archive.wiring import ClientConfig, wire_to
 from empiarfs.core.entries.from_json import Described, UnreadableError, entries_from_json
 from empiarfs.core.entries.from_xml import entry_from_xml
-from empiarfs.core.entries.values import Entry
+from empiarfs.core.entries.values import Fetched
 from empiarfs.errors import ArchiveError, GaveUpError, NotFoundError
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
-
-Source = Literal["api", "xml"]
 
 # The largest recorded one has 21 KB; some entries have hundreds of image sets.
 _MOST_ONE = 8 * 1024 * 1024
@@ -40,21 +36,6 @@ _MOST_MANY = 64 * 1024 * 1024
 # Of the caller's patience, so that the archive's XML has its turn if the API hangs.
 _API_SHARE = 0.5
 _NUMBER = re.compile(r"[0-9]{5,9}")
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An entry as it came.
-
-    Attributes:
-        entry: What it says.
-        source: "api" for the REST API, "xml" for the file in the archive.
-        document: The entry's fields as JSON, or the XML file.
-    """
-
-    entry: Entry
-    source: Source
-    document: bytes
 
 
 class EntryClient:

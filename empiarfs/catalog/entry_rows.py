@@ -1,13 +1,14 @@
 """The tables of what is known of entries, and how an entry is laid out in them.
 
-    entry      the description as it came, packed and checksummed, and what a table shows
+    entry      what a table shows of it
+    document   the description as it came, packed and checksummed; apart, since it is long
     image_set  what filters look for
     reference  names in other archives
     words      the texts that are searched
     absent     numbers that were asked for in vain, and when
     word_index FTS5's index over `words`; made when it is first needed, where SQLite has FTS5
 
-What `entry` holds is unpacked and read anew whenever it is asked for, by the same code that
+What `document` holds is unpacked and read anew whenever it is asked for, by the same code that
 reads answers of the archive: a release that understands more finds more in it.
 """
 
@@ -34,7 +35,10 @@ LAYOUT = Layout(
         """CREATE TABLE entry (
             number INTEGER PRIMARY KEY, fetched_s REAL NOT NULL, source TEXT NOT NULL,
             title TEXT NOT NULL, release_date TEXT, size INTEGER, size_text TEXT NOT NULL,
-            experiment_type TEXT NOT NULL, checksum BLOB NOT NULL, document BLOB NOT NULL
+            experiment_type TEXT NOT NULL
+        )""",
+        """CREATE TABLE document (
+            number INTEGER PRIMARY KEY, checksum BLOB NOT NULL, document BLOB NOT NULL
         )""",
         """CREATE TABLE image_set (
             number INTEGER, place INTEGER, category TEXT NOT NULL, formats TEXT NOT NULL,
@@ -109,13 +113,16 @@ def write(connection: sqlite3.Connection, known: Known, *, indexed: bool) -> Non
     remove(connection, number, indexed=indexed)
     packed = zlib.compress(known.document, 6)
     connection.execute(
-        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             number, known.fetched_s, known.source, entry.title, entry.release_date, entry.size,
-            entry.size_text, entry.experiment_type, _checksum(number, known.source, packed),
-            packed,
+            entry.size_text, entry.experiment_type,
         ),
     )  # fmt: skip
+    connection.execute(
+        "INSERT INTO document VALUES (?, ?, ?)",
+        (number, _checksum(number, known.source, packed), packed),
+    )
     connection.executemany(
         "INSERT INTO image_set VALUES (?, ?, ?, ?, ?)",
         (
@@ -147,7 +154,7 @@ def remove(connection: sqlite3.Connection, number: int, *, indexed: bool) -> Non
             f" number, {', '.join(COLUMNS)} FROM words WHERE number = ?",
             (number,),
         )
-    for table in ("entry", "image_set", "reference", "words"):
+    for table in ("entry", "document", "image_set", "reference", "words"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
 
 

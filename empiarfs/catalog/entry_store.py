@@ -244,7 +244,8 @@ def _row(
     connection: sqlite3.Connection, number: int
 ) -> tuple[int, float, str, bytes, bytes] | None:
     found: tuple[int, float, str, bytes, bytes] | None = connection.execute(
-        "SELECT number, fetched_s, source, checksum, document FROM entry WHERE number = ?",
+        "SELECT number, fetched_s, source, checksum, document FROM entry"
+        " JOIN document USING (number) WHERE number = ?",
         (number,),
     ).fetchone()
     return found

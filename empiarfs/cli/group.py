@@ -20,6 +20,7 @@ _COMMANDS = {
     "mount": ("mount:command", "Mount EMPIAR, or a part of it, on a directory."),
     "umount": ("umount:command", "Unmount."),
     "status": ("status:command", "Show what is mounted, and how it does."),
+    "search": ("search:command", "Find entries by words, formats, sizes, dates."),
     "ls": ("ls:command", "List a directory of the archive, without a mount."),
     "cat": ("cat:command", "Write files of the archive to the standard output."),
     "head": ("cat:head_command", "Write the beginning of files of the archive."),

@@ -7,8 +7,8 @@
 Nothing here prints, and nothing starts a thread: who calls waits.
 """
 
-from empiarfs.entries.asking import Answer, Entries
+from empiarfs.entries.asking import Answer, Entries, HowMany
 from empiarfs.entries.gathering import Gathered, Progress
 from empiarfs.entries.source import EntrySource
 
-__all__ = ["Answer", "Entries", "EntrySource", "Gathered", "Progress"]
+__all__ = ["Answer", "Entries", "EntrySource", "Gathered", "HowMany", "Progress"]

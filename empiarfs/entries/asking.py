@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from empiarfs.archive.entries import Fetched
 from empiarfs.catalog.entry_rows import Known
 from empiarfs.catalog.entry_search import Hit
 from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.core.entries.query import Query
+from empiarfs.core.entries.values import Fetched
 from empiarfs.entries.gathering import Gathered, Gatherer, GathererConfig, Progress, nobody
 from empiarfs.entries.source import EntrySource
 from empiarfs.errors import ArchiveError, CacheError, GaveUpError, NotFoundError, OfflineError
@@ -46,6 +46,21 @@ class Answer:
 
     known: Known
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HowMany:
+    """How much of EMPIAR is known.
+
+    Attributes:
+        known: Entries whose description is stored.
+        listed: Entries that the archive has; None if it never said.
+        listed_s: When it said so, in wall-clock seconds since 1970, or None.
+    """
+
+    known: int
+    listed: int | None
+    listed_s: float | None
 
 
 class Entries:
@@ -97,6 +112,27 @@ class Entries:
         """
         return self._store.search(query, limit)
 
+    def how_many(self) -> HowMany:
+        """Return how much of EMPIAR is known.
+
+        Raises:
+            CacheError: The store can't be read.
+        """
+        listed = self._store.numbers()
+        return HowMany(
+            self._store.count(),
+            None if listed is None else len(listed[0]),
+            None if listed is None else listed[1],
+        )
+
+    def is_due(self, max_age_s: float = MAX_AGE_S) -> bool:
+        """Tell whether `gather` would ask for anything.
+
+        Raises:
+            CacheError: The store can't be read.
+        """
+        return self._gatherer(GathererConfig()).is_due(max_age_s)
+
     def gather(
         self,
         progress: Progress = nobody,
@@ -105,8 +141,10 @@ class Entries:
         config: GathererConfig | None = None,
     ) -> Gathered:
         """Fetch all entries that aren't stored, or are older; see `Gatherer.run`."""
-        gatherer = Gatherer(self._store, self._source, config or GathererConfig(), self._now)
-        return gatherer.run(progress, max_age_s)
+        return self._gatherer(config or GathererConfig()).run(progress, max_age_s)
+
+    def _gatherer(self, config: GathererConfig) -> Gatherer:
+        return Gatherer(self._store, self._source, config, self._now)
 
     def _asked(self, number: int, patience: Patience) -> Known:
         if self._source is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from empiarfs.archive.entries import Fetched
+from empiarfs.core.entries.values import Fetched
 from empiarfs.patience import Patience
 
 

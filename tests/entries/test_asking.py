@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from empiarfs.archive.entries import Fetched
 from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.core.entries.from_json import entry_from_fields
 from empiarfs.core.entries.query import Query
+from empiarfs.core.entries.values import Fetched
 from empiarfs.entries import Entries
 from empiarfs.entries.asking import MAX_AGE_S
 from empiarfs.entries.gathering import GathererConfig

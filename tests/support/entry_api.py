@@ -73,6 +73,7 @@ class EntryApi:
         peak: The most requests that were under way at once.
         unknown_is_empty: What one unknown entry is answered with.
         packs: Whether answers are sent packed to who takes that.
+        silent_after: What comes after so many requests is never answered.
     """
 
     def __init__(self, entries: Mapping[int, Fields] | None = None) -> None:
@@ -82,6 +83,7 @@ class EntryApi:
         self.peak = 0
         self.unknown_is_empty = False
         self.packs = False
+        self.silent_after: int | None = None
         self._failures: list[Failure] = []  # guarded by _lock
         self._under_way = 0  # guarded by _lock
         self._lock = threading.Lock()
@@ -117,6 +119,8 @@ class EntryApi:
 
     def _failure(self) -> Failure | None:
         with self._lock:
+            if self.silent_after is not None and len(self.asked) > self.silent_after:
+                return "silent"
             return self._failures.pop(0) if self._failures else None
 
     def _note(self, what: str) -> None:

@@ -18,9 +18,10 @@ from empiarfs.core.entries.values import (
     Citation,
     CrossReferences,
     Entry,
+    Fetched,
     Grant,
     ImageSet,
     Person,
 )
 
-__all__ = ["Citation", "CrossReferences", "Entry", "Grant", "ImageSet", "Person"]
+__all__ = ["Citation", "CrossReferences", "Entry", "Fetched", "Grant", "ImageSet", "Person"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Source = Literal["api", "xml"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +192,18 @@ class Entry:
     def accession(self) -> str:
         """The accession code, such as "EMPIAR-10934"."""
         return f"EMPIAR-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An entry as it came.
+
+    Attributes:
+        entry: What it says.
+        source: "api" for the REST API, "xml" for the file in the archive.
+        document: The entry's fields as JSON, or the XML file.
+    """
+
+    entry: Entry
+    source: Source
+    document: bytes
