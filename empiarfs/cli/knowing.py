@@ -10,9 +10,11 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from empiarfs.config import Config
+from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 # Two requests of the API and one of the archive, each asked again after its first stall.
 PATIENCE_S = 60.0
+# A snapshot of all entries has some 7 MB.
+_MOST_BYTES = 256 * 1024 * 1024
+_DOWNLOAD_S = 600.0
 
 
 @contextlib.contextmanager
@@ -67,6 +72,39 @@ def entry_store(config: Config, counters: Counters) -> Iterator[EntryStore]:
         yield store
     finally:
         store.close()
+
+
+@contextlib.contextmanager
+def downloaded(config: Config, url: str, counters: Counters) -> Iterator[Path]:
+    """Lend a temporary file with what is at a URL.
+
+    Raises:
+        ArchiveError: It can't be had.
+        ConfigError: It isn't a URL that can be asked for.
+    """
+    import tempfile
+    from urllib.parse import unquote
+
+    from empiarfs.archive.client import ArchiveClient, ClientConfig
+
+    folder, _, name = url.rpartition("/")
+    client = ArchiveClient(
+        ClientConfig(
+            base_url=f"{folder}/",
+            max_connections=config.max_connections,
+            limit_rate=config.limit_rate,
+        ),
+        counters,
+    )
+    try:
+        path = unquote(name, errors="surrogateescape")
+        data = client.document(path, bytes, limit=_MOST_BYTES, patience=Patience(_DOWNLOAD_S))
+    finally:
+        client.close()
+    with tempfile.TemporaryDirectory(prefix="empiarfs-") as directory:
+        file = Path(directory) / (Path(path).name or "snapshot")
+        file.write_bytes(data)
+        yield file
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
     asking.py     one entry: when to believe what is stored, and when to ask
     gathering.py  all entries: in batches that can be broken off and gone on with
+    sharing.py    all that is known, written to a file and read from others'
     source.py     what is asked
 
 Nothing here prints, and nothing starts a thread: who calls waits.
