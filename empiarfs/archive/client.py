@@ -51,6 +51,7 @@ from empiarfs.core.responses import (
 from empiarfs.errors import (
     ArchiveError,
     GaveUpError,
+    NotFoundError,
     StalledError,
 )
 from empiarfs.patience import Patience
@@ -62,6 +63,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+# Where EMPIAR lies on its server, beside EMDB and others.
+_PLACE = "empiar/world_availability/"
 _IDENTITY = {"Accept-Encoding": "identity"}
 
 
@@ -244,6 +247,27 @@ class ArchiveClient:
             InterruptedCallError: The caller or `close` ended it.
         """
         url = self._base_url + url_path(path)
+        return self._documents.get(url, read, limit=limit, patience=patience)
+
+    def neighbour(
+        self, path: str, read: Callable[[bytes], T], *, limit: int, patience: Patience
+    ) -> T:
+        """Return what `read` makes of a small file of the server, outside the archive.
+
+        Args:
+            path: From the server's root on, for an archive that lies where EMPIAR's does.
+            read: As for `document`, and so the rest.
+            limit: Likewise.
+            patience: Likewise.
+
+        Raises:
+            NotFoundError: Also if the archive lies elsewhere: it has no neighbours then.
+            ArchiveError: As for `document`, and so the others.
+        """
+        root = self._base_url.removesuffix(_PLACE)
+        if root == self._base_url:
+            raise NotFoundError(f"nothing beside this archive: {path}", url=self._base_url)
+        url = f"{root}{url_path(path)}"
         return self._documents.get(url, read, limit=limit, patience=patience)
 
     def head(self, path: str, *, patience: Patience) -> Head:

@@ -7,6 +7,7 @@
     many entries    POST <api>entry/, body "10000-10099"      JSON, without those that are
                     or "10050,10054"                          not there
     which there are the archive's root listing                numbers
+    how recorded    the header of a related entry of EMDB, on the archive's server
 
 The API and the archive are two servers: each has its own view of whether it can be reached,
 and both take their connections from the machine's budget. No call here has more than two
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.archive.documents import DocumentReader
 from empiarfs.archive.wiring import ClientConfig, wire_to
+from empiarfs.core.entries.acquisition import acquisition_from_header, header_path
 from empiarfs.core.entries.from_json import Described, UnreadableError, entries_from_json
 from empiarfs.core.entries.from_xml import entry_from_xml
 from empiarfs.core.entries.values import Fetched
@@ -125,6 +127,23 @@ class EntryClient:
             for item in listing.items
             if item.is_directory and _NUMBER.fullmatch(item.name)
         )
+
+    def header(self, emdb: str, *, patience: Patience) -> bytes:
+        """Return the header of an entry of EMDB, which `acquisition_from_header` reads.
+
+        Raises:
+            NotFoundError: There is none beside this archive.
+            ArchiveError: It can't be had.
+            GaveUpError: The patience ended.
+            InterruptedCallError: The caller or the client's end ended it.
+        """
+
+        def read(body: bytes) -> bytes:
+            acquisition_from_header(emdb, body)
+            return body
+
+        path = header_path(emdb)
+        return self._archive.neighbour(path, read, limit=_MOST_ONE, patience=patience)
 
     def _from_api(self, number: int, patience: Patience) -> Fetched:
         url = f"{self._api_url}entry/{number}/"

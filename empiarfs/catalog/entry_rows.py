@@ -5,6 +5,7 @@
     image_set  what filters look for
     reference  names in other archives
     words      the texts that are searched
+    header     headers of related entries of EMDB
     absent     numbers that were asked for in vain, and when
     word_index FTS5's index over `words`; made when it is first needed, where SQLite has FTS5
 
@@ -53,6 +54,10 @@ LAYOUT = Layout(
             people TEXT NOT NULL, method TEXT NOT NULL, papers TEXT NOT NULL,
             details TEXT NOT NULL
         )""",
+        """CREATE TABLE header (
+            emdb TEXT PRIMARY KEY, fetched_s REAL NOT NULL, checksum BLOB NOT NULL,
+            document BLOB NOT NULL
+        ) WITHOUT ROWID""",
         "CREATE TABLE absent (number INTEGER PRIMARY KEY, asked_s REAL NOT NULL)",
     ),
     "catalog of entries",
@@ -121,7 +126,7 @@ def write(connection: sqlite3.Connection, known: Known, *, indexed: bool) -> Non
     )  # fmt: skip
     connection.execute(
         "INSERT INTO document VALUES (?, ?, ?)",
-        (number, _checksum(number, known.source, packed), packed),
+        (number, _checksum(f"{number} {known.source}", packed), packed),
     )
     connection.executemany(
         "INSERT INTO image_set VALUES (?, ?, ?, ?, ?)",
@@ -166,12 +171,7 @@ def known_from(row: tuple[int, float, str, bytes, bytes]) -> Known:
     """
     number, fetched_s, source, checksum, packed = row
     try:
-        if checksum != _checksum(number, source, packed):
-            raise DamagedRowError("the checksum differs")
-        unpacker = zlib.decompressobj()
-        document = unpacker.decompress(packed, _LONGEST)
-        if not unpacker.eof:
-            raise DamagedRowError("it is cut off, or too long")
+        document = _unpacked(f"{number} {source}", checksum, packed)
         return Known(read(number, source, document), source, document, float(fetched_s))
     except (zlib.error, UnreadableError, TypeError, ValueError) as exc:
         raise DamagedRowError(str(exc)) from exc
@@ -224,5 +224,39 @@ def _formats(*formats: str) -> str:
     return f" {' '.join(dict.fromkeys(each.casefold() for each in formats if each))} "
 
 
-def _checksum(number: int, source: str, packed: bytes) -> bytes:
-    return xxhash.xxh3_128_digest(b"%d %s " % (number, source.encode()) + packed)
+def write_header(
+    connection: sqlite3.Connection, emdb: str, document: bytes, fetched_s: float
+) -> None:
+    """Store the header of an entry of EMDB, inside a transaction."""
+    packed = zlib.compress(document, 6)
+    connection.execute(
+        "INSERT OR REPLACE INTO header VALUES (?, ?, ?, ?)",
+        (emdb, fetched_s, _checksum(emdb, packed), packed),
+    )
+
+
+def header_from(row: tuple[str, float, bytes, bytes]) -> tuple[bytes, float]:
+    """Return the header that a row holds, and when it was fetched.
+
+    Raises:
+        DamagedRowError: It isn't what was written.
+    """
+    emdb, fetched_s, checksum, packed = row
+    try:
+        return _unpacked(emdb, checksum, packed), float(fetched_s)
+    except (zlib.error, TypeError, ValueError) as exc:
+        raise DamagedRowError(str(exc)) from exc
+
+
+def _unpacked(name: str, checksum: bytes, packed: bytes) -> bytes:
+    if checksum != _checksum(name, packed):
+        raise DamagedRowError("the checksum differs")
+    unpacker = zlib.decompressobj()
+    document = unpacker.decompress(packed, _LONGEST)
+    if not unpacker.eof:
+        raise DamagedRowError("it is cut off, or too long")
+    return document
+
+
+def _checksum(name: str, packed: bytes) -> bytes:
+    return xxhash.xxh3_128_digest(name.encode() + b"\0" + packed)

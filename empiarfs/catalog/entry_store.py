@@ -111,6 +111,28 @@ class EntryStore:
 
         self._changing(write)
 
+    def header(self, emdb: str) -> tuple[bytes, float] | None:
+        """Return the header of an entry of EMDB and when it was fetched, or None."""
+        try:
+            row = self._using(partial(_header, emdb=emdb))
+            return None if row is None else entry_rows.header_from(row)
+        except (CacheError, DamagedRowError) as exc:
+            # It will be fetched again, and written over.
+            logger.debug("entries: %s: %s", emdb, exc)
+        return None
+
+    def put_header(self, emdb: str, document: bytes, fetched_s: float) -> None:
+        """Store the header of an entry of EMDB.
+
+        Raises:
+            CacheError: It can't be stored.
+        """
+
+        def write(connection: sqlite3.Connection, indexed: bool) -> None:
+            entry_rows.write_header(connection, emdb, document, fetched_s)
+
+        self._changing(write)
+
     def note_absent(self, numbers: Iterable[int], asked_s: float) -> None:
         """Note that entries were asked for in vain, and when.
 
@@ -247,6 +269,13 @@ def _row(
         "SELECT number, fetched_s, source, checksum, document FROM entry"
         " JOIN document USING (number) WHERE number = ?",
         (number,),
+    ).fetchone()
+    return found
+
+
+def _header(connection: sqlite3.Connection, emdb: str) -> tuple[str, float, bytes, bytes] | None:
+    found: tuple[str, float, bytes, bytes] | None = connection.execute(
+        "SELECT emdb, fetched_s, checksum, document FROM header WHERE emdb = ?", (emdb,)
     ).fetchone()
     return found
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from empiarfs.cli.failures import note
 from empiarfs.cli.knowing import PATIENCE_S, age_words, known_entries
 from empiarfs.config import Config
+from empiarfs.core.entries.acquisition import Acquisition
 from empiarfs.core.entries.citing import paper_line
 from empiarfs.core.entries.names import page_url
 from empiarfs.core.entries.values import Entry, ImageSet
@@ -24,6 +25,8 @@ from empiarfs.patience import Patience
 # Of a description of an image set, unless all of it is wanted.
 _MOST_DETAILS = 300
 _INDENT = 16
+# For what is no part of the entry.
+_ADDITION_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,12 @@ class EntryInfo:
     Attributes:
         target: As it was given.
         answer: What EMPIAR says of it.
+        acquisitions: How the data of maps that it names were recorded, as EMDB says.
     """
 
     target: str
     answer: Answer
+    acquisitions: tuple[Acquisition, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""
@@ -65,6 +70,7 @@ class EntryInfo:
             "accession": entry.accession,
             "url": page_url(entry.number),
             **asdict(entry),
+            "acquisitions": [asdict(each) for each in self.acquisitions],
             "source": self.answer.known.source,
             "fetched_s": self.answer.known.fetched_s,
             "problem": self.answer.problem,
@@ -72,7 +78,7 @@ class EntryInfo:
 
     def lines(self, *, verbose: bool) -> Iterator[str]:
         """Yield it for people; each line is safe to print."""
-        return _lines(self.answer, whole=verbose)
+        return _lines(self.answer, self.acquisitions, whole=verbose)
 
 
 def entry_info(config: Config, number: int, age: Age, *, target: str, quiet: bool) -> EntryInfo:
@@ -82,7 +88,17 @@ def entry_info(config: Config, number: int, age: Age, *, target: str, quiet: boo
         ArchiveError: It isn't known here and can't be had.
         GaveUpError: Likewise, in the time that a command takes.
     """
-    return EntryInfo(target, known_entry(config, number, age, quiet=quiet))
+    with known_entries(config, offline=age.offline) as entries:
+        answer = entries.entry(number, patience=Patience(PATIENCE_S), max_age_s=age.most_s)
+        acquisitions = entries.acquisitions(
+            answer.known.entry,
+            # Whoever didn't answer just now is not asked again for what is only an addition.
+            patience=Patience(_ADDITION_S if answer.problem is None else 0.0),
+            max_age_s=age.most_s,
+        )
+    if not quiet:
+        _say_age(answer)
+    return EntryInfo(target, answer, tuple(acquisitions))
 
 
 def known_entry(config: Config, number: int, age: Age, *, quiet: bool = False) -> Answer:
@@ -94,12 +110,17 @@ def known_entry(config: Config, number: int, age: Age, *, quiet: bool = False) -
     """
     with known_entries(config, offline=age.offline) as entries:
         answer = entries.entry(number, patience=Patience(PATIENCE_S), max_age_s=age.most_s)
-    if answer.problem is not None and not quiet:
-        note(f"this is {age_words(answer.known.fetched_s)}: {answer.problem}")
+    if not quiet:
+        _say_age(answer)
     return answer
 
 
-def _lines(answer: Answer, *, whole: bool) -> Iterator[str]:
+def _say_age(answer: Answer) -> None:
+    if answer.problem is not None:
+        note(f"this is {age_words(answer.known.fetched_s)}: {answer.problem}")
+
+
+def _lines(answer: Answer, acquisitions: Sequence[Acquisition], *, whole: bool) -> Iterator[str]:
     entry = answer.known.entry
     yield f"{entry.accession}: {entry.title}"
     yield ""
@@ -110,6 +131,8 @@ def _lines(answer: Answer, *, whole: bool) -> Iterator[str]:
     yield from _field("experiment", ", ".join(filter(None, (entry.experiment_type, entry.scale))))
     yield from _field("authors", ", ".join(person.name for person in entry.authors))
     yield from _field("related", _related(entry))
+    for each in acquisitions:
+        yield from _field("acquisition", _acquisition(each))
     for paper in entry.citations:
         yield from _field("paper", paper_line(paper))
     for grant in entry.grants:
@@ -135,6 +158,18 @@ def _related(entry: Entry) -> str:
     others = [f"EMPIAR-{number}" for number in found.empiar]
     pdb = [f"PDB {name}" for name in found.pdb]
     return ", ".join((*found.emdb, *pdb, *found.biostudies, *found.idr, *others, *found.other))
+
+
+def _acquisition(each: Acquisition) -> str:
+    words = (
+        f"{each.voltage:g} kV" if each.voltage else "",
+        f"Cs {each.spherical_aberration:g} mm" if each.spherical_aberration else "",
+        f"{each.dose:g} e/Å²" if each.dose else "",
+        each.microscope or "",
+        each.detector or "",
+    )
+    told = ", ".join(word for word in words if word)
+    return f"{told} (as the header of {each.emdb} says)" if told else ""
 
 
 def _image_set(entry: Entry, each: ImageSet, whole: bool) -> Iterator[str]:

@@ -5,7 +5,9 @@ which keys there are beside `target`, which is TARGET as it was given:
 
     "entry"  the fields of `empiarfs.core.entries.Entry` by their names, and
              accession, url (of its page), source ("api" or "xml"), fetched_s (seconds since
-             1970), problem (why it is no younger, or null)
+             1970), problem (why it is no younger, or null), and acquisitions, of the maps
+             of EMDB that it names: emdb, voltage (kV), spherical_aberration (mm), dose
+             (e/Å²), microscope, detector
     "file"   path, url, size (bytes), modified_s (seconds since 1970, or null), validator,
              cached (bytes in the cache directory), format (in words), problem (or null),
              contents (what the file says of itself, or null), bytes_read (to find that out)

@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from empiarfs.catalog.entry_rows import Known
 from empiarfs.catalog.entry_search import Hit
 from empiarfs.catalog.entry_store import EntryStore
+from empiarfs.core.entries.acquisition import Acquisition, acquisition_from_header
+from empiarfs.core.entries.from_json import UnreadableError
 from empiarfs.core.entries.query import Query
-from empiarfs.core.entries.values import Fetched
+from empiarfs.core.entries.values import Entry, Fetched
 from empiarfs.entries.gathering import Gathered, Gatherer, GathererConfig, Progress, nobody
 from empiarfs.entries.source import EntrySource
 from empiarfs.errors import ArchiveError, CacheError, GaveUpError, NotFoundError, OfflineError
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 # Released entries practically never change; new ones come by the dozen a week.
 MAX_AGE_S = 7 * 86400.0
+# Some entries name dozens of maps, of the same sessions.
+_MOST_HEADERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,32 @@ class Entries:
             return Answer(stored, str(exc))
         self._keep(known)
         return Answer(known)
+
+    def acquisitions(
+        self, entry: Entry, *, patience: Patience, max_age_s: float = MAX_AGE_S
+    ) -> list[Acquisition]:
+        """Return how the related maps were recorded, as far as that is known or can be had.
+
+        What can't is left out: it is no part of the entry.
+        """
+        names = entry.references.emdb[:_MOST_HEADERS]
+        found = (self._acquisition(name, patience, max_age_s) for name in names)
+        return [each for each in found if each is not None]
+
+    def _acquisition(self, emdb: str, patience: Patience, max_age_s: float) -> Acquisition | None:
+        stored = self._store.header(emdb)
+        document = None if stored is None else stored[0]
+        is_young = stored is not None and 0 <= self._now() - stored[1] < max_age_s
+        if not is_young and self._source is not None and patience.remaining_s():
+            try:
+                document = self._source().header(emdb, patience=patience)
+                self._store.put_header(emdb, document, self._now())
+            except (ArchiveError, GaveUpError, CacheError) as exc:
+                logger.info("entries: the header of %s: %s", emdb, exc)
+        try:
+            return None if document is None else acquisition_from_header(emdb, document)
+        except UnreadableError:
+            return None
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return what fits of what is stored, the best first.

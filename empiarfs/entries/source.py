@@ -23,3 +23,7 @@ class EntrySource(Protocol):
     def numbers(self, *, patience: Patience) -> list[int]:
         """Return the numbers of all entries, ascending."""
         ...
+
+    def header(self, emdb: str, *, patience: Patience) -> bytes:
+        """Return the header of an entry of EMDB."""
+        ...

@@ -18,6 +18,8 @@ from tests.support.broken_server import BrokenServer
 from tests.support.commands import Commands
 from tests.support.entry_api import SAMPLES, EntryApi, sample_entries
 
+PLACE = "empiar/world_availability/"
+
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[ApacheServer]:
@@ -45,11 +47,13 @@ def commands(
 
 @pytest.fixture
 def archive() -> Iterator[BrokenServer]:
-    """An archive that has the recorded entries, and the XML file of one."""
-    with BrokenServer() as server:
+    """A server with EMPIAR and a header of EMDB, each where EMBL-EBI's has it."""
+    header = "pub/databases/emdb/structures/EMD-12602/header/emd-12602.xml"
+    with BrokenServer(prefix="/") as server:
         for number in sample_entries():
-            server.put(f"{number}/data/a.mrc", b"")
-        server.put("10934/10934.xml", (SAMPLES / "10934.xml").read_bytes())
+            server.put(f"{PLACE}{number}/data/a.mrc", b"")
+        server.put(f"{PLACE}10934/10934.xml", (SAMPLES / "10934.xml").read_bytes())
+        server.put(header, (SAMPLES / "emd-12602_COMPOSED.xml").read_bytes())
         yield server
 
 
@@ -67,6 +71,6 @@ def api(
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with EntryApi(sample_entries()) as api:
         monkeypatch.setenv("EMPIARFS_API_URL", api.url)
-        monkeypatch.setenv("EMPIARFS_ARCHIVE_URL", archive.url)
+        monkeypatch.setenv("EMPIARFS_ARCHIVE_URL", archive.url + PLACE)
         monkeypatch.setenv("EMPIARFS_CACHE_DIR", str(tmp_path / "cache"))
         yield api

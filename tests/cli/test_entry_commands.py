@@ -27,6 +27,8 @@ def test_info_says_what_an_entry_is(api: EntryApi, capsys: Said) -> None:
         "  size:         1.9 TB",
         "  released:     2022-02-07",
         "  related:      EMD-12602",
+        "  acquisition:  300 kV, Cs 2.7 mm, 46.6 e/Å², FEI TITAN KRIOS, GATAN K3 (6k x 4k)"
+        " (as the header of EMD-12602 says)",
         "  directory:    10934/data/CL44-1_20201106_111915",
         "  category:     micrographs - multiframe",
         "  format:       TIFF, unsigned byte",
@@ -45,6 +47,11 @@ def test_info_prints_json(api: EntryApi, capsys: Said) -> None:
     assert (told["target"], told["problem"]) == ("10.6019/EMPIAR-11419", None)
     assert told["url"] == "https://www.ebi.ac.uk/empiar/EMPIAR-11419/"
     assert told["image_sets"][0]["pixel_width"] is None
+    assert told["acquisitions"] == []
+
+    assert run("info", "10934", "--json") == 0
+    [acquisition] = json.loads(capsys.readouterr().out)["acquisitions"]
+    assert (acquisition["emdb"], acquisition["voltage"]) == ("EMD-12602", 300.0)
 
 
 @pytest.mark.parametrize("number", sample_entries())
@@ -59,7 +66,7 @@ def test_info_prints_every_recorded_entry(api: EntryApi, capsys: Said, number: i
 def test_info_tells_entries_and_files_side_by_side(
     api: EntryApi, archive: BrokenServer, capfd: Said
 ) -> None:
-    archive.put("10934/data/notes.star", b"data_x\n")
+    archive.put("empiar/world_availability/10934/data/notes.star", b"data_x\n")
     words = ("info", "11419", "10934/data/notes.star", "10003")
 
     assert run(*words) == 1
@@ -73,10 +80,13 @@ def test_info_tells_entries_and_files_side_by_side(
     assert [each["type"] for each in told] == ["entry", "file"]
 
 
-def test_info_asks_once_and_then_needs_no_network(api: EntryApi, capsys: Said) -> None:
+def test_info_asks_once_and_then_needs_no_network(
+    api: EntryApi, archive: BrokenServer, capsys: Said
+) -> None:
     run("info", "10934")
+    asked = len(archive.requests)
     run("info", "10934")
-    assert api.asked == ["GET 10934"]
+    assert (api.asked, len(archive.requests)) == (["GET 10934"], asked)
     run("info", "10934", "--refresh")
     assert len(api.asked) == 2
 

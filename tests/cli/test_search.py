@@ -129,7 +129,7 @@ def test_an_interrupted_first_search_answers_from_what_has_come(
 ) -> None:
     for number, fields in many_entries(250, first=13_000).items():
         api.entries[number] = fields
-        archive.put(f"{number}/a", b"")
+        archive.put(f"empiar/world_availability/{number}/a", b"")
     api.silent_after = 1
     words = [sys.executable, "-m", "empiarfs", "search", "kappa"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from empiarfs.catalog.entry_store import EntryStore
+from empiarfs.core.entries.acquisition import Acquisition
 from empiarfs.core.entries.from_json import entry_from_fields
 from empiarfs.core.entries.query import Query
 from empiarfs.core.entries.values import Fetched
@@ -23,8 +24,9 @@ from empiarfs.errors import (
     UnreachableError,
 )
 from empiarfs.patience import Patience
-from tests.support.entry_api import Fields, documents, many_entries
+from tests.support.entry_api import SAMPLES, Fields, documents, many_entries
 
+HEADER = (SAMPLES / "emd-12602_COMPOSED.xml").read_bytes()
 QUICK = GathererConfig(batch=20, pause_s=0.0)
 
 
@@ -62,6 +64,12 @@ class Source:
         if wanted & self.broken:
             raise BadResponseError("not JSON", url="http://x/")
         return [self._fetched(number) for number in sorted(wanted & set(self.entries_held))]
+
+    def header(self, emdb: str, *, patience: Patience) -> bytes:
+        self._ask(emdb)
+        if emdb != "EMD-12602":
+            raise NotFoundError("none", url="http://x/")
+        return HEADER
 
     def numbers(self, *, patience: Patience) -> list[int]:
         self._ask("numbers")
@@ -153,6 +161,19 @@ def test_what_is_neither_stored_nor_to_be_had_is_an_error(
         entries.entry(10002, patience=patience())
     with pytest.raises(OfflineError):
         Entries(store, None).entry(10002, patience=patience())
+
+
+def test_how_a_map_was_recorded_is_asked_for_once(
+    entries: Entries, source: Source, store: EntryStore, clock: Clock
+) -> None:
+    entry = entry_from_fields(10934, {"cross_references": ["EMD-12602", "EMD-9999"]})
+    told = Acquisition("EMD-12602", 300.0, 2.7, 46.6, "FEI TITAN KRIOS", "GATAN K3 (6k x 4k)")
+
+    assert entries.acquisitions(entry, patience=patience()) == [told]
+    assert entries.acquisitions(entry, patience=patience()) == [told]
+    assert source.asked == ["EMD-12602", "EMD-9999", "EMD-9999"]
+    clock.now_s += 10 * MAX_AGE_S
+    assert Entries(store, None, clock).acquisitions(entry, patience=patience()) == [told]
 
 
 def test_all_entries_are_gathered_in_batches_and_then_known(

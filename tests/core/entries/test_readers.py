@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empiarfs.core.entries import Entry
+from empiarfs.core.entries.acquisition import acquisition_from_header
 from empiarfs.core.entries.from_json import (
     UnreadableError,
     entries_from_json,
@@ -196,6 +197,27 @@ def test_references_are_sorted_by_their_form() -> None:
     assert found.emdb == ("EMD-12602", "EMD-14046")
     assert (found.pdb, found.biostudies, found.idr) == (("7nv0",), ("S-BIAD3015",), ("idr0086",))
     assert (found.empiar, found.other) == ((10017,), ("EMD-1", "?"))
+
+
+OLD_HEADER = b"""<emdEntry accessCode="1234"><experiment><imaging>
+<acceleratingVoltage units="kV">200</acceleratingVoltage><nominalCs units="mm">2.0</nominalCs>
+<electronDose units="e/A**2">20</electronDose></imaging></experiment></emdEntry>"""
+
+
+def test_headers_of_both_forms_of_emdb_tell_voltage_cs_and_dose() -> None:
+    header = (SAMPLES / "emd-12602_COMPOSED.xml").read_bytes()
+    new = acquisition_from_header("EMD-12602", header)
+    old = acquisition_from_header("EMD-1234", OLD_HEADER)
+
+    assert (new.voltage, new.spherical_aberration, new.dose) == (300.0, 2.7, 46.6)
+    assert (old.voltage, old.spherical_aberration, old.dose) == (200.0, 2.0, 20.0)
+    assert old.microscope is None
+
+
+@pytest.mark.parametrize("document", [b"", XML, OLD_HEADER, b'<emd emdb_id="EMD-9"/>', b"<emd/>"])
+def test_what_is_not_the_header_of_that_map_is_refused(document: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        acquisition_from_header("EMD-12602", document)
 
 
 JSON_VALUES = st.recursive(
