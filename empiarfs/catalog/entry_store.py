@@ -194,7 +194,15 @@ class EntryStore:
         Raises:
             CacheError: The file can't be read.
         """
-        return sum(first <= number <= last for number in self._using(_known_numbers))
+        return sum(first <= number <= last for number in self.known_numbers())
+
+    def known_numbers(self) -> list[int]:
+        """Return the numbers of all entries that are known, ascending.
+
+        Raises:
+            CacheError: The file can't be read.
+        """
+        return sorted(self._using(_known_numbers))
 
     def all_known(self) -> Iterator[Known]:
         """Yield what is known of each entry, by number; damaged ones are left out.
@@ -202,7 +210,7 @@ class EntryStore:
         Raises:
             CacheError: The file can't be read.
         """
-        for number in sorted(self._using(_known_numbers)):
+        for number in self.known_numbers():
             known = self.get(number)
             if known is not None:
                 yield known

@@ -161,6 +161,9 @@ class Gatherer:
             empty = 0 if fetched else empty + 1
             first += self._config.batch
             progress(self._store.count(), None)
+        if not self._result.broken:
+            # Else the archive would be asked for its list again at each search.
+            self._store.put_numbers(self._store.known_numbers(), self._now())
 
     def _fetch(self, numbers: list[int]) -> None:
         """Fetch and store one batch, in halves if the answer can't be read."""

@@ -69,6 +69,7 @@ def test_none_are_asked_for_without_a_request(asker: EntryClient, api: EntryApi)
     assert api.asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", ["busy", "broken", "broken_json", "cut", "login", "other"])
 def test_what_fails_once_is_asked_for_again(
     asker: EntryClient, api: EntryApi, failure: Failure
@@ -81,6 +82,7 @@ def test_what_fails_once_is_asked_for_again(
     assert len(api.asked) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", ["broken_json", "login", "refused", "other"])
 def test_an_api_that_goes_on_failing_is_replaced_by_the_xml(
     asker: EntryClient, api: EntryApi, server: BrokenServer, failure: Failure
@@ -106,6 +108,7 @@ def test_an_entry_that_neither_knows_is_not_found(
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_an_xml_file_of_another_entry_is_no_answer(
     asker: EntryClient, api: EntryApi, server: BrokenServer
 ) -> None:
@@ -124,6 +127,7 @@ def test_what_the_api_refuses_is_told_if_there_is_no_xml(
         asker.entry(10934, patience=patience())
 
 
+@pytest.mark.slow
 def test_a_silent_api_takes_no_longer_than_the_patience(asker: EntryClient, api: EntryApi) -> None:
     api.fail_next("silent", 50)
 
@@ -132,6 +136,7 @@ def test_a_silent_api_takes_no_longer_than_the_patience(asker: EntryClient, api:
     assert api.peak <= 2
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_late_is_asked_for_a_second_time(
     asker: EntryClient, api: EntryApi
 ) -> None:
@@ -142,6 +147,7 @@ def test_an_answer_that_is_late_is_asked_for_a_second_time(
     assert api.peak == 2
 
 
+@pytest.mark.slow
 def test_an_api_that_is_not_there_is_said_to_be_unreachable(
     client: ArchiveClient, prefix: str, counters: Counters, tmp_path: Path, server: BrokenServer
 ) -> None:
@@ -159,6 +165,7 @@ def test_an_api_that_is_not_there_is_said_to_be_unreachable(
         asker.close()
 
 
+@pytest.mark.slow
 def test_an_answer_without_end_is_refused(
     asker: EntryClient, api: EntryApi, client: ArchiveClient, server: BrokenServer
 ) -> None:

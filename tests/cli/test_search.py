@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +128,7 @@ def test_an_api_that_refuses_leaves_the_answer_to_what_is_known(
     assert "note: searched 5 entries: the archive answers 403" in err
 
 
+@pytest.mark.slow
 def test_an_interrupted_first_search_answers_from_what_has_come(
     api: EntryApi, archive: BrokenServer
 ) -> None:
@@ -147,3 +152,25 @@ def test_an_interrupted_first_search_answers_from_what_has_come(
     api.silent_after = None
     assert run("search", "kappa", "-q") == 0
     assert sum(each.startswith("POST 10934") for each in api.asked) == 1
+
+
+def test_a_terminal_shows_a_bar_and_folds_titles(api: EntryApi) -> None:
+    leader, follower = pty.openpty()
+    words = [sys.executable, "-m", "empiarfs", "search", "kappa"]
+    environment = os.environ | {"COLUMNS": "60", "TERM": "xterm"}
+    with subprocess.Popen(words, stdout=follower, stderr=follower, env=environment) as process:
+        os.close(follower)
+        shown = b""
+        # Linux answers with an error once nobody has the other end.
+        with contextlib.suppress(OSError):
+            while part := os.read(leader, 4096):
+                shown += part
+        assert process.wait(20) == 0
+    os.close(leader)
+
+    text = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown).decode()
+    assert "entries" in text.split("ENTRY")[0]
+    assert "note:" not in text
+    table = text[text.index("ENTRY") :].splitlines()
+    assert len(table) > 2
+    assert all(len(line.rstrip()) <= 60 for line in table)

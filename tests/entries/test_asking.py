@@ -267,3 +267,4 @@ def test_without_the_archives_list_numbers_are_tried(
     assert store.count() == 90
     # Five hundreds in a row without an entry end it.
     assert source.asked[1:] == [f"{10000 + 100 * n}+100" for n in range(6)]
+    assert not entries.is_due()

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from empiarfs.core.entries import Entry
@@ -228,6 +228,7 @@ JSON_VALUES = st.recursive(
 FIELD_NAMES = [*json.loads(JSON_FILES[0].read_text("utf-8")).popitem()[1], "citation"]
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(FIELD_NAMES), JSON_VALUES))
 def test_fields_of_any_kind_make_an_entry(fields: dict[str, object]) -> None:
     assert entry_from_fields(10934, fields).accession == "EMPIAR-10934"
