@@ -1,4 +1,4 @@
-"""The scenarios that compare no mounts: the cache's victims, and the limit of the rate."""
+"""The scenarios that compare no mounts: the cache's victims, searches, the limit of the rate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from scripts.benchmarks.archive import Scale, served
 from scripts.benchmarks.cache_scenario import CACHE_SCENARIOS
 from scripts.benchmarks.clients import EMPIARFS, RCLONE
+from scripts.benchmarks.entries_scenario import ENTRIES_SCENARIOS
 from scripts.benchmarks.far_archive import FarScale
 from scripts.benchmarks.figures import Summary
 from scripts.benchmarks.links import Way
@@ -30,6 +31,18 @@ def test_the_cache_is_read_in_all_ways_with_both_policies() -> None:
     assert found["cache.order"] > found["cache.order.lru"] == 0.0
     assert found["cache.headers"] == 1.0 > found["cache.headers.lru"]
     assert others == []
+
+
+@pytest.mark.apache
+@pytest.mark.slow
+def test_entries_are_searched_in_the_store_and_as_a_command() -> None:
+    (scenario,) = ENTRIES_SCENARIOS
+    with served(TINY) as archive:
+        samples = list(scenario.measure(Stage(archive, Way(archive.server.url), EMPIARFS)))
+
+    assert {sample.figure for sample in samples} == {
+        figure.key for figure in scenario.figures(TINY)
+    }
 
 
 @pytest.mark.parametrize(
