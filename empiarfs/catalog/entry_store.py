@@ -38,7 +38,7 @@ T = TypeVar("T")
 # 3,000 entries take some 40 MB.
 DEFAULT_LIMIT = 1024 * 1024 * 1024
 _ATTEMPTS = 3
-_NUMBERS, _NUMBERS_S = "numbers", "numbers_s"
+_NUMBERS, _NUMBERS_S, _FAILED_S = "numbers", "numbers_s", "failed_s"
 
 
 class EntryStore:
@@ -153,12 +153,7 @@ class EntryStore:
             CacheError: It can't be stored.
         """
         text = ",".join(map(str, numbers)).encode("ascii")
-
-        def write(connection: sqlite3.Connection, indexed: bool) -> None:
-            for key, value in ((_NUMBERS, text), (_NUMBERS_S, repr(listed_s).encode())):
-                connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
-
-        self._changing(write)
+        self._put_about({_NUMBERS: text, _NUMBERS_S: repr(listed_s).encode()})
 
     def numbers(self) -> tuple[list[int], float] | None:
         """Return which entries the archive has and when it said so; None if that isn't known.
@@ -169,6 +164,25 @@ class EntryStore:
         try:
             found = self._using(_about)
             return [int(word) for word in found[_NUMBERS].split(b",")], float(found[_NUMBERS_S])
+        except (KeyError, ValueError):
+            return None
+
+    def note_failure(self, at_s: float) -> None:
+        """Note when it was last tried in vain to fetch all entries.
+
+        Raises:
+            CacheError: It can't be stored.
+        """
+        self._put_about({_FAILED_S: repr(at_s).encode()})
+
+    def failed_s(self) -> float | None:
+        """Return when it was last tried in vain to fetch all entries, or None.
+
+        Raises:
+            CacheError: The file can't be read.
+        """
+        try:
+            return float(self._using(_about)[_FAILED_S])
         except (KeyError, ValueError):
             return None
 
@@ -224,6 +238,12 @@ class EntryStore:
         return self._using(
             partial(entry_search.search, query=query, limit=limit), indexing=bool(query.words)
         )
+
+    def _put_about(self, values: Mapping[str, bytes]) -> None:
+        def write(connection: sqlite3.Connection, indexed: bool) -> None:
+            connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", values.items())
+
+        self._changing(write)
 
     def _using(self, statement: Callable[[sqlite3.Connection], T], *, indexing: bool = False) -> T:
         return self._attempted(lambda connection: self._read(connection, statement, indexing))

@@ -25,7 +25,7 @@ def update(*, verbose: bool, quiet: bool, **settings: str | None) -> int:
     from empiarfs.errors import CacheError
 
     with known_entries(settings_from(settings)) as entries:
-        problem = completed(entries, refresh=False, quiet=quiet)
+        problem = completed(entries, refresh=False, insist=True, quiet=quiet)
         how_many = entries.how_many()
     if not quiet:
         click.echo(f"{how_many.known} entries are known")
@@ -69,10 +69,17 @@ def import_(*, source: str, verbose: bool, quiet: bool, **settings: str | None) 
     with entry_store(config, counters) as store:
         if _URL.match(source):
             with downloaded(config, source, counters) as file:
-                imported = import_entries(store, config.api_url, file, name=source)
+                imported = import_entries(store, config.api_url, file, name=_shown(source))
         else:
             imported = import_entries(store, config.api_url, Path(source))
     if not quiet:
         age = age_words(imported.written_s)
         click.echo(f"took {imported.stored} of {imported.entries} entries; the file is {age}")
     return 0
+
+
+def _shown(url: str) -> str:
+    """Return what may be shown of a URL: no password."""
+    from empiarfs.core.secrets import shown_url
+
+    return shown_url(url) if "@" in url else url

@@ -55,10 +55,16 @@ def search(
         _say(how_many, problem, cut=len(hits) > limit, limit=limit, query=query)
 
 
-def completed(entries: Entries, *, refresh: bool, quiet: bool) -> str | None:
+def completed(entries: Entries, *, refresh: bool, quiet: bool, insist: bool = False) -> str | None:
     """Fetch what is due, and return why not all of it could be, or None.
 
     Ctrl-C ends only this.
+
+    Args:
+        entries: What is completed.
+        refresh: Fetch all of it anew.
+        quiet: Say nothing on the way.
+        insist: Try although it failed a moment ago.
 
     Raises:
         CacheError: The store can't be used.
@@ -66,6 +72,9 @@ def completed(entries: Entries, *, refresh: bool, quiet: bool) -> str | None:
     max_age_s = 0.0 if refresh else MAX_AGE_S
     if not entries.is_due(max_age_s):
         return None
+    failed_ago_s = None if refresh or insist else entries.failed_ago_s()
+    if failed_ago_s is not None:
+        return f"EMPIAR didn't answer {failed_ago_s / 60:.0f} minutes ago; --refresh asks again"
     try:
         with _progress(quiet=quiet) as progress:
             gathered = entries.gather(progress, max_age_s=max_age_s)

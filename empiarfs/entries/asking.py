@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 # Released entries practically never change; new ones come by the dozen a week.
 MAX_AGE_S = 7 * 86400.0
+# An archive that can't be reached takes up to half a minute to find that out.
+_TRY_AGAIN_S = 600.0
 # Some entries name dozens of maps, of the same sessions.
 _MOST_HEADERS = 3
 
@@ -171,7 +173,22 @@ class Entries:
         config: GathererConfig | None = None,
     ) -> Gathered:
         """Fetch all entries that aren't stored, or are older; see `Gatherer.run`."""
-        return self._gatherer(config or GathererConfig()).run(progress, max_age_s)
+        gathered = self._gatherer(config or GathererConfig()).run(progress, max_age_s)
+        if gathered.problem is not None:
+            self._store.note_failure(self._now())
+        return gathered
+
+    def failed_ago_s(self) -> float | None:
+        """Return how long ago `gather` failed, if so lately that it isn't worth another try.
+
+        Raises:
+            CacheError: The store can't be read.
+        """
+        failed_s = self._store.failed_s()
+        if failed_s is None or not self._store.count():
+            return None
+        ago_s = self._now() - failed_s
+        return ago_s if 0 <= ago_s < _TRY_AGAIN_S else None
 
     def _gatherer(self, config: GathererConfig) -> Gatherer:
         return Gatherer(self._store, self._source, config, self._now)

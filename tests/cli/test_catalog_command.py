@@ -70,6 +70,16 @@ def test_it_may_come_from_a_url(
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_a_password_in_a_url_is_not_shown(archive: BrokenServer, capsys: Said) -> None:
+    archive.put("shared/x.gz", b"nothing")
+    url = archive.url.replace("http://", "http://ada:secret@")
+
+    for name in ("x.gz", "none.gz"):
+        assert run("catalog", "import", f"{url}shared/{name}") == 1
+        assert "secret" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("at", [0.0, 0.01, 0.5, 0.99])
 def test_a_damaged_file_changes_nothing(snapshot: Path, capsys: Said, at: float) -> None:
     data = bytearray(snapshot.read_bytes())

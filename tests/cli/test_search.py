@@ -128,6 +128,28 @@ def test_an_api_that_refuses_leaves_the_answer_to_what_is_known(
     assert "note: searched 5 entries: the archive answers 403" in err
 
 
+def test_who_did_not_answer_is_asked_again_only_on_demand(
+    api: EntryApi, archive: BrokenServer, capsys: Said
+) -> None:
+    assert run("search", "kappa", "-q") == 0
+    archive.put("empiar/world_availability/13000/a", b"")
+    api.fail_next("refused")
+    assert run("search", "kappa", "-q", "--refresh") == 0
+    api.entries[13000] = api.entries[10934]
+    asked = len(api.asked)
+    capsys.readouterr()
+
+    assert run("search", "kappa") == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "5 entries of 6: EMPIAR didn't answer 0 minutes ago; --refresh asks again" in err
+    assert len(api.asked) == asked
+
+    assert run("catalog", "update", "-q") == 0
+    assert run("search", "kappa", "-q") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
 @pytest.mark.slow
 def test_an_interrupted_first_search_answers_from_what_has_come(
     api: EntryApi, archive: BrokenServer

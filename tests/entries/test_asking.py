@@ -207,6 +207,21 @@ def test_what_was_broken_off_is_gone_on_with(
     assert source.asked[0] == "10046+21"
 
 
+def test_who_did_not_answer_is_left_alone_for_ten_minutes(
+    entries: Entries, source: Source, clock: Clock
+) -> None:
+    source.fails_after = 0
+    entries.gather(config=QUICK)
+    assert entries.failed_ago_s() is None, "nothing is known, so it is worth another try"
+
+    source.fails_after = 3
+    entries.gather(config=QUICK)
+    clock.now_s += 599
+    assert entries.failed_ago_s() == 599
+    clock.now_s += 1
+    assert entries.failed_ago_s() is None
+
+
 def test_an_interrupted_batch_loses_only_itself(
     entries: Entries, source: Source, store: EntryStore
 ) -> None:
