@@ -16,6 +16,7 @@ from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from tests.support.apache import ApacheServer
 from tests.support.ranges import read
+from tests.support.tree import temporary_root
 
 pytestmark = pytest.mark.apache
 
@@ -28,10 +29,13 @@ SIZES = [0, 1, 31, 32, 972, 973, 1024, 9_999, 10_240, 123_456]
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("served")
-    for each in [root, *root.parents][:3]:
-        each.chmod(0o755)
+def tree() -> Iterator[Path]:
+    with temporary_root() as root:
+        _fill(root)
+        yield root
+
+
+def _fill(root: Path) -> None:
     odd, many = root / "10002" / "odd", root / "10002" / "many"
     odd.mkdir(parents=True)
     many.mkdir()
@@ -44,7 +48,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         big.seek(5 * 2**30 - 4)
         big.write(b"tail")
     os.utime(root / "big", (MODIFIED_S, MODIFIED_S))
-    return root
 
 
 def _write(path: bytes, size: int) -> None:
