@@ -155,9 +155,13 @@ class EntryClient:
                 raise UnreadableError(f"an answer about {answered[0].entry.accession}")
             return found
 
-        found = self._documents.get(url, read, limit=_MOST_ONE, patience=patience)
+        unknown = NotFoundError(f"EMPIAR knows no entry EMPIAR-{number}", url=url)
+        try:
+            found = self._documents.get(url, read, limit=_MOST_ONE, patience=patience)
+        except NotFoundError as exc:
+            raise unknown from exc
         if not found:
-            raise NotFoundError(f"EMPIAR knows no entry EMPIAR-{number}", url=url)
+            raise unknown
         return _fetched(found[0])
 
     def _from_xml(self, number: int, patience: Patience) -> Fetched:

@@ -11,7 +11,7 @@ from empiarfs.cli.options import asking_options, settings_from
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
 
-@click.group("catalog")
+@click.group("catalog", no_args_is_help=False)
 def command() -> None:
     """Share what is known of EMPIAR's entries, so that others needn't ask for it."""
 

@@ -40,7 +40,7 @@ _TOLD = 10
 _SAID = (
     (NoSuchNameError, "there is no such file or directory in the archive"),
     (NotDirectoryError, "is a file"),
-    (IsDirectoryError, "is a directory"),
+    (IsDirectoryError, "is a directory; `empiarfs ls` lists it"),
 )
 
 
@@ -142,8 +142,8 @@ def _usage(error: click.UsageError) -> tuple[str, str | None]:
     message = error.format_message().rstrip(".")
     # Such as "Missing argument"; but not the name of something.
     message = re.sub(r"^[A-Z](?=[a-z])", lambda match: match[0].lower(), message)
-    message, _, guess = message.partition("; did you mean ")
-    return message, _guess([guess.rstrip("?")] if guess else []) or _where(error)
+    message, *guess = re.split("[;.] [Dd]id you mean ", message)
+    return message, _guess([each.strip("?'") for each in guess]) or _where(error)
 
 
 def _parameters(error: click.UsageError) -> list[click.Parameter]:

@@ -95,6 +95,8 @@ def command(
                         _print_json(told, output, is_alone=len(words) == 1)
                     else:
                         _print_lines(told, output, verbose=verbose, is_first=not number)
+                # Before the next one's failure is told on stderr.
+                output.flush()
         teller.tell_age()
     return failures.status
 

@@ -196,7 +196,7 @@ class Entries:
     def _asked(self, number: int, patience: Patience) -> Known:
         if self._source is None:
             url = f"EMPIAR-{number}"
-            raise OfflineError("not stored, and not to be asked for", url=url)
+            raise OfflineError("not known here, and nobody is to be asked", url=url)
         return known_from(self._source().entry(number, patience=patience), self._now())
 
     def _keep(self, known: Known) -> None:

@@ -48,8 +48,8 @@ def test_what_can_not_be_read_is_a_line_and_the_rest_is_written(
     assert (done.status, done.out) == (1, original(served, "10017/data/one.byte"))
     assert done.err.splitlines() == [
         "empiarfs: error: 10017/nothing: there is no such file or directory in the archive",
-        "empiarfs: error: 10017: is a directory",
-        "empiarfs: error: empiar: is a directory",
+        "empiarfs: error: 10017: is a directory; `empiarfs ls` lists it",
+        "empiarfs: error: empiar: is a directory; `empiarfs ls` lists it",
     ]
 
 

@@ -121,6 +121,18 @@ def test_a_snapshot_of_another_api_is_refused(
     assert "it is about http://127.0.0.1:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["catalog"], "error: missing command\nhint: see `empiarfs catalog --help`"),
+        (["catalog", "imprt", "x"], "error: no such command 'imprt'\nhint: did you mean import?"),
+    ],
+)
+def test_wrong_words_are_told_in_short(capsys: Said, words: list[str], said: str) -> None:
+    assert run(*words) == 2
+    assert capsys.readouterr().err == f"empiarfs: {said}\n"
+
+
 def test_the_younger_description_stays(snapshot: Path, capsys: Said) -> None:
     assert run("catalog", "import", snapshot) == 0
     assert capsys.readouterr().out == "took 0 of 5 entries; the file is new\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -80,6 +82,18 @@ def test_info_tells_entries_and_files_side_by_side(
     assert [each["type"] for each in told] == ["entry", "file"]
 
 
+def test_a_failure_is_told_in_its_place(api: EntryApi, archive: BrokenServer) -> None:
+    archive.put("empiar/world_availability/10934/data/x.star", b"data_x\n")
+    words = ["info", "10934/data/x.star", "10003", "11419"]
+    done = subprocess.run(
+        [sys.executable, "-m", "empiarfs", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    places = [done.stdout.index(each) for each in ("blocks:", "error: 10003", "EMPIAR-11419")]
+    assert places == sorted(places)
+
+
 def test_info_asks_once_and_then_needs_no_network(
     api: EntryApi, archive: BrokenServer, capsys: Said
 ) -> None:
@@ -120,8 +134,12 @@ def test_info_takes_the_xml_if_the_api_fails(api: EntryApi, capsys: Said) -> Non
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["info", "10003"], 1, "empiarfs: error: 10003: the archive answers 404"),
-        (["info", "10934", "--offline"], 1, "empiarfs: error: 10934: not stored"),
+        (["info", "10003"], 1, "empiarfs: error: 10003: EMPIAR knows no entry EMPIAR-10003 ["),
+        (
+            ["info", "10934", "--offline"],
+            1,
+            "empiarfs: error: 10934: not known here, and nobody is to be asked",
+        ),
         (["info", "nothing"], 2, "'nothing' is neither a place in the archive, "),
         (["info", "10934/data/a.mrc", "--offline"], 2, "10934/data/a.mrc is none"),
         (["cite", "empiar"], 2, "'empiar' is no entry"),

@@ -67,7 +67,7 @@ def test_several_files_are_told_one_by_one_and_failures_beside_them(commands: Co
     assert [each["format"] for each in found.json] == ["XML", "MRC"]
     assert done.err.splitlines() == [
         "empiarfs: error: 10017/nothing: there is no such file or directory in the archive",
-        "empiarfs: error: 10017/data: is a directory",
+        "empiarfs: error: 10017/data: is a directory; `empiarfs ls` lists it",
     ]
 
 
