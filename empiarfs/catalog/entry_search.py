@@ -46,6 +46,21 @@ class Hit:
     fetched_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What the filters that take a word can be given, as far as entries are known.
+
+    Attributes:
+        types: Of experiments.
+        formats: Of image sets, in lower case.
+        categories: Of image sets, in lower case.
+    """
+
+    types: tuple[str, ...]
+    formats: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
 @functools.cache
 def has_fts5() -> bool:
     """Tell whether this SQLite has FTS5."""
@@ -113,6 +128,20 @@ def search(connection: sqlite3.Connection, query: Query, limit: int) -> list[Hit
         (*values, *rank_values, limit),
     ).fetchall()
     return [Hit(*row) for row in rows]
+
+
+def kinds(connection: sqlite3.Connection) -> Kinds:
+    """Return what occurs, in alphabetical order."""
+
+    def texts(statement: str) -> list[str]:
+        return [text for (text,) in connection.execute(statement) if text]
+
+    formats = texts("SELECT DISTINCT formats FROM image_set")
+    return Kinds(
+        tuple(sorted(texts("SELECT DISTINCT experiment_type FROM entry"))),
+        tuple(sorted({word for each in formats for word in each.split()})),
+        tuple(sorted(texts("SELECT DISTINCT category FROM image_set"))),
+    )
 
 
 def _filters(query: Query) -> tuple[list[str], list[object]]:

@@ -25,7 +25,7 @@ from typing import TypeVar
 from empiarfs.catalog import entry_rows, entry_search
 from empiarfs.catalog.database import BusyError, CatalogFile, DamagedFileError, UnwellError
 from empiarfs.catalog.entry_rows import DamagedRowError, Known
-from empiarfs.catalog.entry_search import Hit
+from empiarfs.catalog.entry_search import Hit, Kinds
 from empiarfs.catalog.session import Session
 from empiarfs.core.entries.query import Query
 from empiarfs.errors import CacheError
@@ -238,6 +238,14 @@ class EntryStore:
         return self._using(
             partial(entry_search.search, query=query, limit=limit), indexing=bool(query.words)
         )
+
+    def kinds(self) -> Kinds:
+        """Return which types, formats and categories occur.
+
+        Raises:
+            CacheError: The file can't be read.
+        """
+        return self._using(entry_search.kinds)
 
     def _put_about(self, values: Mapping[str, bytes]) -> None:
         def write(connection: sqlite3.Connection, indexed: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from empiarfs.catalog.entry_search import Hit, has_fts5
+from empiarfs.catalog.entry_search import Hit, Kinds, has_fts5
 from empiarfs.cli.failures import note
 from empiarfs.cli.knowing import age_words, known_entries
 from empiarfs.config import Config
@@ -20,8 +20,6 @@ from empiarfs.entries import Entries, HowMany, Progress
 from empiarfs.entries.asking import MAX_AGE_S
 from empiarfs.entries.gathering import nobody
 from empiarfs.errors import CacheError
-
-_UNLIMITED = 10_000
 
 
 def search(
@@ -47,12 +45,17 @@ def search(
             why = problem or "a search without --offline would ask for them"
             raise CacheError(f"nothing is known of EMPIAR's entries here: {why}")
         hits = entries.search(query, limit + 1)
+        unknown = [] if hits or quiet else list(_unknown_kinds(query, entries.kinds()))
     if as_json:
         click.echo(json.dumps(_values(hits[:limit], how_many, problem), indent=2))
         return
     _print_table(hits[:limit])
     if not quiet:
-        _say(how_many, problem, cut=len(hits) > limit, limit=limit, query=query)
+        if not hits:
+            note(f"none of {how_many.known} entries fits")
+        for text in unknown:
+            note(text)
+        _say(how_many, problem, cut=len(hits) > limit, limit=limit, query=query, offline=offline)
 
 
 def completed(entries: Entries, *, refresh: bool, quiet: bool, insist: bool = False) -> str | None:
@@ -134,26 +137,59 @@ def _values(hits: list[Hit], how_many: HowMany, problem: str | None) -> dict[str
 
 
 def _print_table(hits: list[Hit]) -> None:
+    # The title is last, so that a long one moves no column out of sight.
+    head = ("ENTRY", "RELEASED", "SIZE", "TITLE")
+    rows = [
+        (f"EMPIAR-{hit.number}", hit.release_date or "-", hit.size_text or "-", hit.title)
+        for hit in hits
+    ]
+    if hits and sys.stdout.isatty():
+        _print_folded(head, rows)
+    elif hits:
+        # Cut or folded lines would be of no use to a program that reads them.
+        entry, released, size = (
+            max(map(len, each)) for each in list(zip(head, *rows, strict=True))[:3]
+        )
+        for one, two, three, title in (head, *rows):
+            click.echo(f"{one:<{entry}}  {two:<{released}}  {three:>{size}}  {title}")
+
+
+def _print_folded(head: tuple[str, ...], rows: list[tuple[str, str, str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # Cut or folded lines would be of no use to a program that reads them.
-    width = None if sys.stdout.isatty() else _UNLIMITED
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("ENTRY", no_wrap=True)
-    table.add_column("TITLE", overflow="fold")
-    table.add_column("SIZE", no_wrap=True, justify="right")
-    table.add_column("RELEASED", no_wrap=True)
-    for hit in hits:
-        table.add_row(
-            f"EMPIAR-{hit.number}", hit.title, hit.size_text or "-", hit.release_date or "-"
-        )
-    if hits:
-        console.print(table)
+    for name in head[:-1]:
+        table.add_column(name, no_wrap=True, justify="right" if name == "SIZE" else "left")
+    table.add_column(head[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False, emoji=False).print(table)
 
 
-def _say(how_many: HowMany, problem: str | None, *, cut: bool, limit: int, query: Query) -> None:
+def _unknown_kinds(query: Query, kinds: Kinds) -> Iterator[str]:
+    """Yield what no entry has of the kinds that were asked for, and what there is instead."""
+    for option, given, there_are, is_part in (
+        ("--type", query.experiment_type, kinds.types, False),
+        ("--format", query.data_format, kinds.formats, False),
+        ("--category", query.category, kinds.categories, True),
+    ):
+        if given is None or not there_are:
+            continue
+        wanted, known = given.casefold(), [each.casefold() for each in there_are]
+        if not any(wanted in each if is_part else wanted == each for each in known):
+            yield f"no entry has {option} {given!r}; there are {', '.join(there_are)}"
+
+
+def _say(
+    how_many: HowMany,
+    problem: str | None,
+    *,
+    cut: bool,
+    limit: int,
+    query: Query,
+    offline: bool,
+) -> None:
     """Say on stderr what a reader of the table should know."""
     if cut:
         note(f"these are the first {limit}; --limit shows more")
@@ -161,11 +197,11 @@ def _say(how_many: HowMany, problem: str | None, *, cut: bool, limit: int, query
     if how_many.listed is not None and how_many.known < how_many.listed:
         searched += f" of {how_many.listed}"
     is_old = how_many.listed_s is not None and time.time() - how_many.listed_s >= MAX_AGE_S
-    if is_old and how_many.listed_s is not None:
-        searched += f", listed {age_words(how_many.listed_s).removesuffix(' old')} ago"
+    if (is_old or offline) and how_many.listed_s is not None:
+        searched += f"; their list is {age_words(how_many.listed_s)}"
     if problem is not None:
         note(f"{searched}: {problem}")
-    elif is_old or how_many.listed is None:
+    elif is_old or offline or how_many.listed is None:
         note(searched)
     if query.words and not has_fts5():
         note("this Python's SQLite has no FTS5: words were compared letter by letter")

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from empiarfs.catalog.entry_rows import Known
-from empiarfs.catalog.entry_search import Hit
+from empiarfs.catalog.entry_search import Hit, Kinds
 from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.core.entries.acquisition import Acquisition, acquisition_from_header
 from empiarfs.core.entries.from_json import UnreadableError
@@ -164,6 +164,14 @@ class Entries:
             CacheError: The store can't be read.
         """
         return self._gatherer(GathererConfig()).is_due(max_age_s)
+
+    def kinds(self) -> Kinds:
+        """Return which types, formats and categories occur.
+
+        Raises:
+            CacheError: The store can't be read.
+        """
+        return self._store.kinds()
 
     def gather(
         self,

@@ -41,10 +41,9 @@ def test_the_first_search_fetches_all_and_later_ones_need_no_network(
     asked = len(archive.requests)
     assert run("search", "Lancey") == 0
     assert capsys.readouterr() == (
-        "ENTRY         TITLE                                                             "
-        "                                 SIZE  RELEASED  \n"
-        "EMPIAR-10934  Cryo-EM multiframe micrographs of human Pol kappa complexed with DNA "
-        "and monoubiquitylated PCNA  1.9 TB  2022-02-07\n",
+        "ENTRY         RELEASED      SIZE  TITLE\n"
+        "EMPIAR-10934  2022-02-07  1.9 TB  Cryo-EM multiframe micrographs of human Pol kappa "
+        "complexed with DNA and monoubiquitylated PCNA\n",
         "",
     )
     assert (len(api.asked), len(archive.requests)) == (1, asked)
@@ -55,6 +54,35 @@ def test_nothing_found_is_an_empty_answer(api: EntryApi, capsys: Said) -> None:
     assert capsys.readouterr() == ("", "")
     assert run("search", "xyzzy", "--json") == 0
     assert json.loads(capsys.readouterr().out)["entries"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["xyzzy"], []),
+        (["--type", "fibsem"], ["no entry has --type 'fibsem'; there are EMDB, FIB-SEM"]),
+        (["kappa", "--format", "MRC"], []),
+        (["kappa", "--format", "EER"], ["no entry has --format 'EER'; there are mrc, tiff"]),
+        (
+            ["--category", "tomo", "--offline"],
+            [
+                "no entry has --category 'tomo'; there are micrographs - multiframe, "
+                "micrographs - single frame, reconstructed volumes, tilt series",
+                "searched 5 entries; their list is new",
+            ],
+        ),
+    ],
+)
+def test_what_there_is_instead_is_said(
+    api: EntryApi, capsys: Said, words: list[str], said: list[str]
+) -> None:
+    run("search", "kappa", "-q")
+    capsys.readouterr()
+
+    assert run("search", *words) == 0
+    out, err = capsys.readouterr()
+    expected = ["none of 5 entries fits", *said]
+    assert (out, err.splitlines()) == ("", [f"empiarfs: note: {each}" for each in expected])
 
 
 @pytest.mark.parametrize(
