@@ -10,10 +10,10 @@ Threading: used from one thread.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +23,9 @@ import click
 
 from empiarfs.browse import Browser
 from empiarfs.cli.failures import note
+from empiarfs.cli.logged import logged
 from empiarfs.cli.options import settings_from
 from empiarfs.cli.targets import located
-from empiarfs.cli.terminal import in_one_line
 from empiarfs.config import Config
 from empiarfs.core import paths
 from empiarfs.core.targets import Target, ftp_url
@@ -110,18 +110,11 @@ class Archives:
         self._archives: dict[tuple[str, Path | None], Archive] = {}
         self._began_s = time.monotonic()
         self._told = False
-        self._handler = logging.StreamHandler(sys.stderr)
-        self._handler.setFormatter(_Line())
-        self._handler.setLevel(
-            logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-        )
-        self._level = logging.NOTSET
+        self._logged = logged(verbose=verbose, quiet=quiet)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Archives:
-        logger = logging.getLogger("empiarfs")
-        self._level = logger.level
-        logger.setLevel(min(self._handler.level, logging.WARNING))
-        logger.addHandler(self._handler)
+        self._stack.enter_context(self._logged)
         return self
 
     def __exit__(
@@ -130,11 +123,9 @@ class Archives:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for archive in self._archives.values():
-            archive.close()
-        logger = logging.getLogger("empiarfs")
-        logger.removeHandler(self._handler)
-        logger.setLevel(self._level)
+        with self._stack:
+            for archive in self._archives.values():
+                archive.close()
 
     def find(self, word: str) -> tuple[Target, Archive]:
         """Return what a word names, and the archive that it lies in.
@@ -183,8 +174,3 @@ class Archives:
             if archive.is_stale and not self._quiet:
                 since = time.strftime("%Y-%m-%d %H:%M", time.localtime(archive.browser.oldest_s))
                 note(f"the archive can't be reached; this is from {since}")
-
-
-class _Line(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return in_one_line(f"empiarfs: {record.levelname.lower()}: {record.getMessage()}")

@@ -21,10 +21,11 @@ def command() -> None:
 def update(*, verbose: bool, quiet: bool, **settings: str | None) -> int:
     """Ask EMPIAR for all entries that aren't known, or haven't been asked for for a week."""
     from empiarfs.cli.knowing import known_entries
+    from empiarfs.cli.logged import logged
     from empiarfs.cli.search_results import completed
     from empiarfs.errors import CacheError
 
-    with known_entries(settings_from(settings)) as entries:
+    with logged(verbose=verbose, quiet=quiet), known_entries(settings_from(settings)) as entries:
         problem = completed(entries, refresh=False, insist=True, quiet=quiet)
         how_many = entries.how_many()
     if not quiet:
@@ -42,11 +43,16 @@ def export(*, file: str, verbose: bool, quiet: bool, **settings: str | None) -> 
     from pathlib import Path
 
     from empiarfs.cli.knowing import entry_store
+    from empiarfs.cli.logged import logged
     from empiarfs.entries.sharing import export_entries
+    from empiarfs.errors import ConfigError
     from empiarfs.stats import Counters
 
+    packing = re.search(r"\.(zst|zstd|xz|bz2|zip)$", file, re.IGNORECASE)
+    if packing:
+        raise ConfigError(f"{file}: the file is packed by gzip, not as {packing[0]} says")
     config = settings_from(settings)
-    with entry_store(config, Counters()) as store:
+    with logged(verbose=verbose, quiet=quiet), entry_store(config, Counters()) as store:
         count = export_entries(store, config.api_url, Path(file))
     if not quiet:
         click.echo(f"wrote {count} entries to {file}")
@@ -61,12 +67,13 @@ def import_(*, source: str, verbose: bool, quiet: bool, **settings: str | None) 
     from pathlib import Path
 
     from empiarfs.cli.knowing import age_words, downloaded, entry_store
+    from empiarfs.cli.logged import logged
     from empiarfs.entries.sharing import import_entries
     from empiarfs.stats import Counters
 
     config = settings_from(settings)
     counters = Counters()
-    with entry_store(config, counters) as store:
+    with logged(verbose=verbose, quiet=quiet), entry_store(config, counters) as store:
         if _URL.match(source):
             with downloaded(config, source, counters) as file:
                 imported = import_entries(store, config.api_url, file, name=_shown(source))

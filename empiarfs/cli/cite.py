@@ -25,6 +25,7 @@ def command(
 ) -> int:
     """Cite the entry TARGET, and the papers that it names."""
     from empiarfs.cli.entry_info import Age, known_entry
+    from empiarfs.cli.logged import logged
     from empiarfs.cli.targets import entry_named
     from empiarfs.core.entries import citing
 
@@ -32,7 +33,8 @@ def command(
         raise click.UsageError("--bibtex and --ris contradict each other")
     config = settings_from(settings)
     number = entry_named(target, config.archive_url)
-    entry = known_entry(config, number, Age(offline=offline), quiet=quiet).known.entry
+    with logged(verbose=verbose, quiet=quiet):
+        entry = known_entry(config, number, Age(offline=offline), quiet=quiet).known.entry
     if as_bibtex:
         click.echo(citing.bibtex(entry), nl=False)
     elif as_ris:

@@ -73,6 +73,7 @@ def command(
     """
     from empiarfs.cli.entry_info import Age
     from empiarfs.cli.failures import Failures
+    from empiarfs.cli.logged import logged
     from empiarfs.cli.output import Form, Output
     from empiarfs.cli.targets import located
 
@@ -86,7 +87,11 @@ def command(
             f"--offline and --refresh are for entries, and {file.spelt} is none"
         )
     age = Age(offline=offline, refresh=refresh)
-    with Failures() as failures, _Teller(config, settings, age, verbose, quiet) as teller:
+    with (
+        logged(verbose=verbose, quiet=quiet),
+        Failures() as failures,
+        _Teller(config, settings, age, verbose, quiet) as teller,
+    ):
         with Output(Form(as_json=as_json and len(words) > 1)) as output:
             for number, (target, place) in enumerate(places):
                 with failures.caught(target.spelt):

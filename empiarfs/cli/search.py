@@ -77,6 +77,7 @@ def command(
     says of all entries, which takes a minute or two; Ctrl-C ends that, answers from what has
     come, and the next search goes on.
     """
+    from empiarfs.cli.logged import logged
     from empiarfs.cli.search_results import search
     from empiarfs.core.entries import query, tidy
 
@@ -94,10 +95,11 @@ def command(
         pixel=_value("--pixel", of_pixel, query.parse_numbers),
     )
     _check(wanted)
-    search(
-        settings_from(settings), wanted, limit, as_json=as_json, offline=offline,
-        refresh=refresh, quiet=quiet,
-    )  # fmt: skip
+    with logged(verbose=verbose, quiet=quiet):
+        search(
+            settings_from(settings), wanted, limit, as_json=as_json, offline=offline,
+            refresh=refresh, quiet=quiet,
+        )  # fmt: skip
     return 0
 
 

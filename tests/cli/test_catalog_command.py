@@ -94,7 +94,11 @@ def test_a_damaged_file_changes_nothing(snapshot: Path, capsys: Said, at: float)
 
 
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("data", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"x" * 1000), b"\0" * 99])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"\x1f\x8b", gzip.compress(b"x" * 1000), b"\0" * 99],
+    ids=["empty", "json", "cut", "other", "zeros"],
+)
 def test_what_is_no_snapshot_is_refused(snapshot: Path, capsys: Said, data: bytes) -> None:
     snapshot.write_bytes(data)
 
@@ -125,6 +129,10 @@ def test_a_snapshot_of_another_api_is_refused(
     ("words", "said"),
     [
         (["catalog"], "error: missing command\nhint: see `empiarfs catalog --help`"),
+        (
+            ["catalog", "export", "x.zst"],
+            "error: x.zst: the file is packed by gzip, not as .zst says",
+        ),
         (["catalog", "imprt", "x"], "error: no such command 'imprt'\nhint: did you mean import?"),
     ],
 )

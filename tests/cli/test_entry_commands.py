@@ -10,9 +10,10 @@ import pytest
 
 from empiarfs.cli.failures import run_command
 from empiarfs.cli.group import commands
-from tests.support.broken_server import BrokenServer
+from tests.support.broken_server import BrokenServer, Fault
 from tests.support.entry_api import EntryApi, sample_entries
 
+EMDB_HEADER = "pub/databases/emdb/structures/EMD-12602/header/emd-12602.xml"
 Said = pytest.CaptureFixture[str]
 
 
@@ -80,6 +81,20 @@ def test_info_tells_entries_and_files_side_by_side(
     assert run(*words, "--json") == 1
     told = json.loads(capfd.readouterr().out)
     assert [each["type"] for each in told] == ["entry", "file"]
+
+
+def test_verbose_says_what_went_on(api: EntryApi, archive: BrokenServer, capsys: Said) -> None:
+    archive.fault(EMDB_HEADER, Fault.answer(404), times=1)
+
+    assert run("info", "10934", "-v") == 0
+    out, err = capsys.readouterr()
+    assert "acquisition:" not in out
+    assert err.startswith("empiarfs: info: entries: the header of EMD-12602: the archive answers")
+
+    assert run("info", "10934", "-v") == 0
+    out, err = capsys.readouterr()
+    assert "acquisition:" in out
+    assert err == ""
 
 
 def test_a_failure_is_told_in_its_place(api: EntryApi, archive: BrokenServer) -> None:
