@@ -115,11 +115,17 @@ class _Contest(Generic[T]):
                 self._condition.notify_all()
 
     def result_of_second(self, patience: Patience, error: EmpiarFSError) -> T:
-        """Wait for the other attempt; raise `error` if it brings nothing either."""
+        """Wait for the other attempt; raise `error` if it brings nothing either.
+
+        Where `error` says no more than that the first one was stopped for the second's sake,
+        the second's own is raised: nobody has interrupted the caller.
+        """
         with self._condition:
             patience.wait_for(self._condition, lambda: self._second is None, lambda: error)
             if self._result:
                 return self._result[0]
+            if isinstance(error, InterruptedCallError) and self._error is not None:
+                raise self._error
         raise error
 
 
@@ -143,7 +149,8 @@ def race(
         count: Called with 1 if one is, and with -1 if that fails.
 
     Raises:
-        EmpiarFSError: What the first attempt raised, if a second one brought nothing either.
+        EmpiarFSError: What the first attempt raised, if a second one brought nothing either;
+            or the second's, where the first had been stopped for its sake.
     """
     contest: _Contest[T] = _Contest(ask, patience.remaining_s())
     first = Entrant(contest)

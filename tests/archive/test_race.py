@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from empiarfs.archive.client import ArchiveClient
-from empiarfs.errors import GaveUpError, NotFoundError
+from empiarfs.archive.hedges import Hedges
+from empiarfs.archive.later import Later
+from empiarfs.archive.race import Entrant, race
+from empiarfs.errors import GaveUpError, InterruptedCallError, NotFoundError, StalledError
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from tests.archive.conftest import MakeClient
@@ -84,3 +88,21 @@ def test_a_quick_failure_is_not_waited_with(server: BrokenServer, client: Archiv
         client.listing("gone", patience=Patience(60))
 
     assert time.monotonic() - began_s < 1
+
+
+def test_nobody_is_interrupted_by_a_second_answer_that_breaks_off() -> None:
+    is_first, first_was_stopped = True, threading.Event()
+
+    def ask(patience: Patience, entrant: Entrant) -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            wait_until(entrant.is_out)
+            first_was_stopped.set()
+            raise InterruptedCallError("cancelled")
+        entrant.answered()
+        wait_until(first_was_stopped.is_set)
+        raise StalledError("the answer broke off", url="http://archive.test/")
+
+    with pytest.raises(StalledError, match="broke off"):
+        race(ask, Patience(60), 0.01, Later(), Hedges(), lambda _: None)
