@@ -29,6 +29,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -53,6 +54,46 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LAYOUT = 3  # of tables, triggers and journal; 2 had a write-ahead log
 _MODE_FILE = 2  # diskcache's number for "the value is a file of bytes"
 _FILENAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.[0-9a-f]{1,16})-[0-9a-f]{12}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """What the database knows of a stored block.
+
+    Attributes:
+        rowid: Its row.
+        key: `BlockKey.short`.
+        filename: Its file, relative to the generation's folder.
+        size: Bytes that the file takes on disk.
+        entry: The directory of the archive's root that the block's file lies in.
+        stored_s: When it was stored, or added to, in seconds since 1970.
+    """
+
+    rowid: int
+    key: str
+    filename: str
+    size: int
+    entry: str
+    stored_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EntryUsage:
+    """What is stored of one entry.
+
+    Attributes:
+        entry: Its directory.
+        blocks: The number of blocks.
+        size: Bytes that they take on disk.
+        oldest_s: When the first of them was stored, in seconds since 1970,
+        newest_s: and the last.
+    """
+
+    entry: str
+    blocks: int
+    size: int
+    oldest_s: float
+    newest_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +282,40 @@ class BlockDatabase(diskcache.Cache):
     def rows_before(self, rowid: int | None, count: int) -> list[Candidate]:
         """Return up to `count` rows downwards from `rowid` or the end, for a walk over all."""
         return victims.rows_before(self._sql, rowid, count)
+
+    def stored_before(self, rowid: int | None, count: int) -> list[StoredRow]:
+        """Return the same, with what else is known of them; without rows that aren't ours."""
+        bound = sys.maxsize if rowid is None else rowid
+        rows = self._sql(
+            "SELECT rowid, key, filename, size, tag, store_time FROM Cache"
+            " WHERE rowid < ? ORDER BY rowid DESC LIMIT ?",
+            (bound, count),
+        ).fetchall()
+        return [
+            StoredRow(row, key, filename, size, str(tag), float(stored_s or 0))
+            for row, key, filename, size, tag, stored_s in rows
+            if type(filename) is str and key_of(filename) == key
+        ]
+
+    def entries(self) -> list[EntryUsage]:
+        """Return what is stored of each entry, the largest first."""
+        rows = self._sql(
+            "SELECT tag, count(*), sum(size), min(store_time), max(store_time)"
+            " FROM Cache GROUP BY tag ORDER BY sum(size) DESC"
+        ).fetchall()
+        return [
+            EntryUsage(str(tag), count, size, float(oldest or 0), float(newest or 0))
+            for tag, count, size, oldest, newest in rows
+        ]
+
+    def remove(self, rows: Sequence[StoredRow]) -> None:
+        """Remove blocks, unless their rows name other files by now."""
+        with self.transact():
+            for row in rows:
+                self._unlink(row.filename)
+                self._sql(
+                    "DELETE FROM Cache WHERE key = ? AND filename = ?", (row.key, row.filename)
+                )
 
     def without_row(self, filenames: Iterable[str]) -> list[str]:
         """Return those of the files that no row names."""

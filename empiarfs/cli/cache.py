@@ -1,0 +1,274 @@
+"""The command `cache`: what the cache directory holds, whether it is sound, less of it.
+
+All of it works while mounts and commands use the cache. With `--json`:
+
+    list    {"directory", "limit", "used" (bytes on disk), "blocks", "entries": [{"entry",
+            "blocks", "size" (bytes on disk), "oldest_s", "newest_s" (since 1970)}]}
+    verify  {"blocks", "size" (bytes of data), "damaged"}
+
+Keys may be added, and don't change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from empiarfs.cli.options import setting_options, settings_from, verbosity
+
+if TYPE_CHECKING:
+    from empiarfs.cache.directory import CacheDirectory
+    from empiarfs.cache.tending import BlockTender, Checked, Removed
+
+_TOLD_EVERY_S = 5.0
+
+
+def _options(function: Callable[..., int]) -> Callable[..., int]:
+    return setting_options("cache_dir")(verbosity(function))
+
+
+@click.group("cache", no_args_is_help=False)
+def command() -> None:
+    """See what the cache holds, check it, change its size, remove parts of it."""
+
+
+@command.command("dir")
+@_options
+def directory(*, verbose: bool, quiet: bool, **settings: str | None) -> int:
+    """Print where the cache is; with -v also why there, and whether it exists."""
+    from empiarfs.cache.directory import choose_directory
+
+    config = settings_from(settings)
+    place = choose_directory(config.cache_dir, os.environ, force=config.force)
+    click.echo(place.path)
+    if verbose:
+        click.echo(f"{place.reason}; {'it exists' if place.path.exists() else 'not made yet'}")
+    return 0
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_options
+def list_(*, as_json: bool, verbose: bool, quiet: bool, **settings: str | None) -> int:
+    """List what is stored of each entry, and since when, the largest first."""
+    from empiarfs.cli.knowing import age_words
+    from empiarfs.cli.terminal import amount, in_one_line
+
+    with _tended(settings, verbose=verbose, quiet=quiet) as (place, tender):
+        used, blocks = tender.used()
+        entries = tender.entries()
+    if as_json:
+        found = {
+            "directory": str(place.path.parent),
+            "limit": place.limit,
+            "used": used,
+            "blocks": blocks,
+            "entries": [
+                {
+                    "entry": each.entry,
+                    "blocks": each.blocks,
+                    "size": each.size,
+                    "oldest_s": each.oldest_s,
+                    "newest_s": each.newest_s,
+                }
+                for each in entries
+            ],
+        }
+        click.echo(json.dumps(found, indent=2))
+        return 0
+    click.echo(f"{'SIZE':>8}  {'BLOCKS':>8}  {'STORED':>20}  ENTRY")
+    for each in entries:
+        age, name = age_words(each.oldest_s), in_one_line(each.entry)
+        click.echo(f"{amount(each.size):>8}  {each.blocks:>8}  {age:>20}  {name}")
+    click.echo(f"{amount(used):>8}  {blocks:>8}  in all, of {place.limit_reason}")
+    return 0
+
+
+@command.command("size")
+@click.argument("size", metavar="[SIZE]", required=False)
+@_options
+def size_(*, size: str | None, verbose: bool, quiet: bool, **settings: str | None) -> int:
+    """Print how much the cache holds and may hold, or let it hold SIZE, such as 50G.
+
+    Mounts that use it follow within a second; what is too much goes at once.
+    """
+    from empiarfs.cli.terminal import amount
+    from empiarfs.config import parse_size
+    from empiarfs.errors import ConfigError
+
+    limit: int | None = None
+    if size is not None:
+        try:
+            limit = parse_size(size, least=1)
+        except ValueError as exc:
+            raise ConfigError(f"SIZE: {exc}") from exc
+    with _tended(settings, verbose=verbose, quiet=quiet, limit=limit) as (place, tender):
+        if limit is not None:
+            _tell_removed(tender.shrink(limit), quiet=quiet or limit >= tender.used()[0])
+        used, _ = tender.used()
+    if not quiet:
+        click.echo(f"{amount(used)} of {place.limit_reason}")
+    return 0
+
+
+@command.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_options
+def verify(*, as_json: bool, verbose: bool, quiet: bool, **settings: str | None) -> int:
+    """Read all that is stored and compare every checksum; status 1 if any was wrong.
+
+    A read from a mount does the same for what it reads; so nothing damaged is ever handed
+    out. What is damaged is removed, and fetched again when it is wanted.
+    """
+    from empiarfs.cli.terminal import amount
+
+    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+        _, blocks = tender.used()
+        with _told(blocks, quiet=quiet or as_json) as told:
+            checked = tender.check(told)
+    if as_json:
+        found = {"blocks": checked.blocks, "size": checked.size, "damaged": checked.damaged}
+        click.echo(json.dumps(found))
+    elif not quiet:
+        good = f"{checked.blocks - checked.damaged} blocks ({amount(checked.size)})"
+        wrong = f"{checked.damaged} were damaged and are removed, "
+        click.echo(f"{wrong if checked.damaged else ''}{good} are sound")
+    return 1 if checked.damaged else 0
+
+
+@command.command("prune")
+@click.option(
+    "--older-than", "age", metavar="AGE", help="Stored before that: 30d, 12h, 2026-11-01."
+)
+@click.option("--entry", "entries", multiple=True, metavar="ENTRY", help="Of this entry only.")
+@click.option("--to", "size", metavar="SIZE", help="As many as it takes to be below SIZE.")
+@_options
+def prune(
+    *,
+    age: str | None,
+    entries: tuple[str, ...],
+    size: str | None,
+    verbose: bool,
+    quiet: bool,
+    **settings: str | None,
+) -> int:
+    """Remove what is old, what is of an entry, or some of all.
+
+    What matches both --older-than and --entry goes, then as much of the rest as --to wants.
+    """
+    from empiarfs.cli.targets import entry_named
+    from empiarfs.cli.times import since_from
+    from empiarfs.config import parse_size
+    from empiarfs.errors import ConfigError
+
+    if not entries and age is None and size is None:
+        raise ConfigError("say what is to go: --older-than, --entry or --to; `cache clean`: all")
+    before_s = float("inf") if age is None else since_from(age, time.time(), "--older-than")
+    config = settings_from(settings)
+    names = {str(entry_named(word, config.archive_url)) for word in entries}
+    try:
+        limit = None if size is None else parse_size(size, least=0)
+    except ValueError as exc:
+        raise ConfigError(f"--to: {exc}") from exc
+    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+        if entries or age is not None:
+            removed = tender.remove(
+                lambda row: row.stored_s < before_s and (not names or row.entry in names)
+            )
+            _tell_removed(removed, quiet=quiet)
+        if limit is not None:
+            _tell_removed(tender.shrink(limit), quiet=quiet)
+    return 0
+
+
+@command.command("evict")
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@_options
+def evict(*, targets: tuple[str, ...], verbose: bool, quiet: bool, **settings: str | None) -> int:
+    """Remove what is stored of files, or of all that lies below a directory."""
+    from empiarfs.cli.targets import located
+    from empiarfs.core.paths import canonical
+    from empiarfs.errors import ConfigError
+
+    config = settings_from(settings)
+    chosen: list[tuple[str, str]] = []
+    for word in targets:
+        target, place = located(word, config.archive_url)
+        path = canonical(target.path)
+        if not path:
+            raise ConfigError("TARGET is the whole archive; `empiarfs cache clean` removes all")
+        archive = config.archive_url if place is None else place.archive_url
+        chosen.append((path.split("/", 1)[0], f"{archive}{path}"))
+    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+        for entry in dict.fromkeys(entry for entry, _ in chosen):
+            removed = tender.remove_below(entry, [url for each, url in chosen if each == entry])
+            _tell_removed(removed, quiet=quiet)
+    return 0
+
+
+@command.command("clean")
+@_options
+def clean(*, verbose: bool, quiet: bool, **settings: str | None) -> int:
+    """Remove all that is stored of files; names, sizes and entries stay known."""
+    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+        _tell_removed(tender.remove(lambda row: True), quiet=quiet)
+    return 0
+
+
+@contextlib.contextmanager
+def _tended(
+    settings: dict[str, Any], *, verbose: bool, quiet: bool, limit: int | None = None
+) -> Iterator[tuple[CacheDirectory, BlockTender]]:
+    from empiarfs.cache.directory import choose_directory, open_cache_directory
+    from empiarfs.cache.tending import BlockTender
+    from empiarfs.cli.logged import logged
+    from empiarfs.errors import CacheError
+
+    config = settings_from(settings)
+    place = choose_directory(config.cache_dir, os.environ, force=config.force)
+    directory = open_cache_directory(place, limit)
+    try:
+        with logged(verbose=verbose, quiet=quiet), BlockTender(directory.blocks_path) as tender:
+            yield directory, tender
+    except OSError as exc:
+        raise CacheError(f"the cache in {place.path} can't be used: {exc}") from exc
+
+
+@contextlib.contextmanager
+def _told(blocks: int, *, quiet: bool) -> Iterator[Callable[[Checked], None]]:
+    """Lend what shows how far a check is: a bar on a terminal, else a line now and then."""
+    if quiet:
+        yield lambda _: None
+        return
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("comparing checksums", total=blocks)
+            yield lambda checked: progress.update(task, completed=checked.blocks)
+        return
+    next_s = time.monotonic() + _TOLD_EVERY_S
+
+    def tell(checked: Checked) -> None:
+        nonlocal next_s
+        if time.monotonic() >= next_s:
+            next_s = time.monotonic() + _TOLD_EVERY_S
+            click.echo(f"empiarfs: {checked.blocks} of {blocks} blocks", err=True)
+
+    yield tell
+
+
+def _tell_removed(removed: Removed, *, quiet: bool) -> None:
+    from empiarfs.cli.terminal import amount
+
+    if not quiet:
+        blocks = f"{removed.blocks} block{'s' * (removed.blocks != 1)}"
+        click.echo(f"removed {blocks}, {amount(removed.size)}")
