@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from empiarfs.browse import Browser
-from empiarfs.cli.failures import note
+from empiarfs.browse import Browser, Item
+from empiarfs.cli.failures import Failures, note
 from empiarfs.cli.logged import logged
 from empiarfs.cli.options import settings_from
 from empiarfs.cli.targets import located
+from empiarfs.cli.terminal import in_one_line
 from empiarfs.config import Config
 from empiarfs.core import paths
+from empiarfs.core.globs import path_glob
 from empiarfs.core.targets import Target, ftp_url
+from empiarfs.errors import ConfigError, EmpiarFSError, NoSuchNameError
 from empiarfs.mount.composition import Parts, TreeParts, build, build_tree
 from empiarfs.mount.places import Place
 from empiarfs.patience import Patience
@@ -74,6 +77,34 @@ class Archive:
     def looking(self) -> Patience:
         """Return how long one look-up may wait."""
         return Patience(self.config.lookup_s, self._waiting)
+
+    def expand(self, target: Target, failures: Failures) -> list[Target]:
+        """Return what a target with wildcards matches, by path; nothing if it has none."""
+        glob = path_glob(target.path)
+        if glob is None or not target.spelt.endswith(glob.pattern):
+            return []
+        try:
+            self.browser.look(target.path)
+            return []  # a name with such a character in it
+        except NoSuchNameError:
+            pass
+        except EmpiarFSError:
+            return []  # the caller will meet it as well
+        skip = len(glob.base) + bool(glob.base)
+        found: list[str] = []
+
+        def failed(item: Item, error: EmpiarFSError) -> None:
+            # Of where it begins, the caller will say so.
+            if item.path != glob.base:
+                failures.add(target.at_end(glob.pattern, item.path[skip:]).spelt, error)
+
+        for _, children in self.browser.walk(
+            Item(glob.base, True), lambda item: glob.may_lead_to_one(item.path[skip:]), failed
+        ):
+            below = (item.path[skip:] for item in children)
+            found += [path for path in below if glob.matches(path)]
+        found.sort(key=lambda path: path.encode("utf-8", "surrogateescape"))
+        return [target.at_end(glob.pattern, path) for path in found]
 
     @property
     def is_stale(self) -> bool:
@@ -139,6 +170,30 @@ class Archives:
     def at(self, target: Target, place: Place | None) -> tuple[Target, Archive]:
         """Return a target, and the archive that it lies in, as `located` says where."""
         return target, self._archive(self._config if place is None else self._config_of(place))
+
+    def find_all(self, words: Sequence[str], failures: Failures) -> list[tuple[Target, Archive]]:
+        """Return what words name, those with wildcards expanded as the shell does.
+
+        A name that is there with such characters in it is meant as it is. What matches
+        nothing stays as it is, for the caller to fail on.
+
+        Raises:
+            ConfigError: One names nothing that could be in an archive.
+        """
+        places = [self.find(word) for word in words]
+        return [
+            (each, archive)
+            for target, archive in places
+            for each in self.expanded(target, archive, failures)
+        ]
+
+    def expanded(self, target: Target, archive: Archive, failures: Failures) -> list[Target]:
+        """Return what one target names; see `find_all`."""
+        try:
+            found = [] if target.encoded else archive.expand(target, failures)
+        except ValueError as exc:
+            raise ConfigError(f"{in_one_line(target.spelt)}: {exc}") from exc
+        return found or [target]
 
     def _config_of(self, place: Place) -> Config:
         config = replace(self._config, archive_url=place.archive_url)

@@ -43,7 +43,7 @@ def command(
         Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
         Output() as output,
     ):
-        for target, archive in [archives.find(word) for word in targets]:
+        for target, archive in archives.find_all(targets, failures):
             with failures.caught(target.spelt), _opened(target, archive) as file:
                 for data in file.pieces(_STEP, file.size):
                     archives.working()
@@ -82,10 +82,10 @@ def head_command(
         Archives(settings, reads=True, verbose=verbose, quiet=quiet) as archives,
         Output() as output,
     ):
-        places = [archives.find(word) for word in targets]
+        places = archives.find_all(targets, failures)
         for number, (target, archive) in enumerate(places):
             with failures.caught(target.spelt), _opened(target, archive) as file:
-                if len(targets) > 1 and not quiet:
+                if len(places) > 1 and not quiet:
                     output.line(("\n" if number else "") + f"==> {target.spelt} <==")
                 _head(file, output, most, most_lines)
     return failures.status

@@ -95,7 +95,7 @@ def command(
         newer=newer,
     )
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
-        places = [archives.find(word) for word in targets]
+        places = archives.find_all(targets, failures)
         with Output(form) as output:
             for target, archive in places:
                 with failures.caught(target.spelt):

@@ -77,7 +77,7 @@ def command(
     if reverse and sort == "none":
         raise click.UsageError("--reverse goes with --sort")
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
-        places = [archives.find(word) for word in targets]
+        places = archives.find_all(targets, failures)
         with Output(form) as output:
             for target, archive in places:
                 with failures.caught(target.spelt):

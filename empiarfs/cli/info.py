@@ -1,7 +1,7 @@
 """The command `info`: what an entry is, or where a file is and what is in it.
 
-With `--json` each TARGET is an object, and several are an array of them. The key `type` says
-which keys there are beside `target`, which is TARGET as it was given:
+With `--json` each TARGET is an object, and several, or what a pattern matches, are an array of
+them. The key `type` says which keys there are beside `target`, which is TARGET as it was given:
 
     "entry"  the fields of `empiarfs.core.entries.Entry` by their names, and
              accession, url (of its page), source ("api" or "xml"), fetched_s (seconds since
@@ -20,7 +20,7 @@ Threading: used from one thread.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,11 +28,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from empiarfs.cli.options import information_options, settings_from
+from empiarfs.core.globs import path_glob
 from empiarfs.core.targets import Target, entry_number
 
 if TYPE_CHECKING:
     from empiarfs.cli.archives import Archives
     from empiarfs.cli.entry_info import Age
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Output
     from empiarfs.config import Config
     from empiarfs.mount.places import Place
@@ -92,12 +94,15 @@ def command(
         Failures() as failures,
         _Teller(config, settings, age, verbose, quiet) as teller,
     ):
-        with Output(Form(as_json=as_json and len(words) > 1)) as output:
-            for number, (target, place) in enumerate(places):
+        found = teller.expanded(places, failures)
+        # One word that is a pattern may match one file or many.
+        is_alone = len(words) == 1 and [target for target, _ in found] == [places[0][0]]
+        with Output(Form(as_json=as_json and not is_alone)) as output:
+            for number, (target, place) in enumerate(found):
                 with failures.caught(target.spelt):
                     told = teller.told(target, place)
                     if as_json:
-                        _print_json(told, output, is_alone=len(words) == 1)
+                        _print_json(told, output, is_alone=is_alone)
                     else:
                         _print_lines(told, output, verbose=verbose, is_first=not number)
                 # Before the next one's failure is told on stderr.
@@ -138,6 +143,18 @@ class _Teller:
 
     def __exit__(self, *details: object) -> None:
         self._stack.close()
+
+    def expanded(
+        self, places: Sequence[tuple[Target, Place | None]], failures: Failures
+    ) -> list[tuple[Target, Place | None]]:
+        """Return what the targets name, those with wildcards expanded."""
+        found: list[tuple[Target, Place | None]] = []
+        for target, place in places:
+            names = [target]
+            if path_glob(target.path) is not None:
+                names = self._opened().expanded(*self._opened().at(target, place), failures)
+            found += [(name, place) for name in names]
+        return found
 
     def told(self, target: Target, place: Place | None) -> Told:
         """Return what is known of a target.

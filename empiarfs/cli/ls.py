@@ -47,7 +47,7 @@ def command(
     form = Form(long, as_json, null, url, ftp_url)
     words = targets or (ALL,)
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
-        found = [archives.find(word) for word in words]
+        found = archives.find_all(words, failures)
         with Output(form) as output:
             for number, (target, archive) in enumerate(found):
                 with failures.caught(target.spelt):

@@ -83,7 +83,7 @@ def command(
     if kind == "f":
         raise click.UsageError("a tree shows directories in any case")
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
-        places = [archives.find(word) for word in targets]
+        places = archives.find_all(targets, failures)
         with Output(form) as output:
             for target, archive in places:
                 with failures.caught(target.spelt):

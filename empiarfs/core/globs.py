@@ -159,3 +159,54 @@ def _class(kinds: list[str], *, negated: bool) -> str:
     if not inside:
         return "[^/]" if negated else _NOTHING
     return f"(?!/)[{'^' * negated}{inside}]"
+
+
+class PathGlob:
+    """A pattern for paths, as the shell expands one.
+
+    Attributes:
+        base: The components before the first with a wildcard, which is where to begin.
+        pattern: The others.
+    """
+
+    def __init__(self, base: str, pattern: str) -> None:
+        self.base = base
+        self.pattern = pattern
+        self._whole = compile_glob(pattern)
+        self._parts = [None if part == "**" else compile_glob(part) for part in pattern.split("/")]
+
+    def matches(self, below: str) -> bool:
+        """Tell whether a path below the base matches as a whole."""
+        return self._whole.fullmatch(below) is not None
+
+    def may_lead_to_one(self, below: str) -> bool:
+        """Tell whether something in this directory below the base may match.
+
+        >>> glob = PathGlob("10934/data", "m*/**/x.mrc")
+        >>> [glob.may_lead_to_one(path) for path in ("movies", "movies/a/b", "other")]
+        [True, True, False]
+        """
+        names = below.split("/")
+        for name, part in zip(names, self._parts, strict=False):
+            if part is None:
+                return True
+            if part.fullmatch(name) is None:
+                return False
+        return len(names) < len(self._parts)
+
+
+def path_glob(path: str) -> PathGlob | None:
+    """Return the pattern that a path is; None if it has no wildcards.
+
+    Raises:
+        ValueError: It is too long.
+
+    >>> glob = path_glob("10934/data/*/x.mrc")
+    >>> (glob.base, glob.pattern) if glob else None
+    ('10934/data', '*/x.mrc')
+    """
+    parts = path.split("/")
+    first = next((i for i, part in enumerate(parts) if re.search(r"[*?[]", part)), None)
+    if first is None:
+        return None
+    return PathGlob("/".join(parts[:first]), "/".join(parts[first:]))

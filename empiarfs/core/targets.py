@@ -60,6 +60,15 @@ class Target:
     prefix: str
     encoded: bool = False
 
+    def at_end(self, old: str, new: str) -> Target:
+        """Return the target that has the components `new` at its end in place of `old`.
+
+        >>> parse_target("EMPIAR-10934/data/*", "https://host/").at_end("*", "a/b").spelt
+        'EMPIAR-10934/data/a/b'
+        """
+        path, spelt = (text[: len(text) - len(old)] + new for text in (self.path, self.spelt))
+        return Target(path, spelt, f"{spelt}/")
+
     def spell(self, below: str, *, is_directory: bool = False) -> str:
         """Return what lies at the path `below` this target, spelt as the target was.
 
