@@ -77,18 +77,16 @@ class Row:
         shown: The name or the path, in plain forms; a directory's ends in a slash.
         target: As a command can be given it.
         path: Below the archive's root.
-        url: Where it is, by HTTPS.
-        url_shown: By the protocol that was asked for.
+        url: Where it is, by the protocol that was asked for; "" in forms without URLs.
         is_directory: Whether it is a directory.
         size: Exact, in bytes; None for a directory, and if it isn't known.
-        modified_s: In seconds since 1970; None if it isn't known.
+        modified_s: In seconds since 1970; None if it isn't known, or in forms without times.
     """
 
     shown: str
     target: str
     path: str
     url: str
-    url_shown: str
     is_directory: bool
     size: int | None = None
     modified_s: int | None = None
@@ -139,7 +137,7 @@ class Output:
                 }
             )
             return
-        name = row.url_shown if self._form.url or self._form.ftp_url else row.shown
+        name = row.url if self._form.url or self._form.ftp_url else row.shown
         if self._form.null:
             self._hold(_raw(name) + b"\0")
             return

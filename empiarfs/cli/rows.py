@@ -59,21 +59,25 @@ class Rows:
 
     def row(self, exact: Exact, *, name_only: bool = False) -> Row:
         """Return the row of an item; by its name, or by its path as the target was spelt."""
-        item, version = exact.item, exact.version
+        item, version, form = exact.item, exact.version, self.form
         spelt = self._spell(item)
-        modified_s = item.listed_s if version is None else version.modified_s
+        # Only what is printed is worked out: a directory may have 200,000 names.
+        modified_s = None
+        if form.needs_sizes:
+            known = None if version is None else version.modified_s
+            modified_s = item.listed_s if known is None else known
         return Row(
             shown=item.name + "/" * item.is_directory if name_only else spelt,
             target=spelt,
             path=item.path,
-            url=self.archive.url(item.path, is_directory=item.is_directory),
-            url_shown=self.archive.url(
-                item.path, is_directory=item.is_directory, ftp=self.form.ftp_url
-            ),
+            url=self._url(item) if form.as_json or self.prints_urls else "",
             is_directory=item.is_directory,
             size=None if version is None else version.size,
-            modified_s=item.listed_s if modified_s is None else modified_s,
+            modified_s=modified_s,
         )
+
+    def _url(self, item: Item) -> str:
+        return self.archive.url(item.path, is_directory=item.is_directory, ftp=self.form.ftp_url)
 
     def _spell(self, item: Item) -> str:
         return self.target.spell(self.below(item), is_directory=item.is_directory)

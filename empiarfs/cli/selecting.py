@@ -199,9 +199,7 @@ def selected(rows: Rows, items: list[Item], choice: Chosen, *, sizes: bool) -> I
         (item, verdict)
         for item in items
         if selection.names(rows.below(item) or item.name, is_directory=item.is_directory)
-        for verdict in (
-            selection.verdict(item.size_text, item.listed_s, is_directory=item.is_directory),
-        )
+        for verdict in (_verdict(selection, item),)
         if verdict is not False
     ]
     exact = iter(
@@ -214,3 +212,9 @@ def selected(rows: Rows, items: list[Item], choice: Chosen, *, sizes: bool) -> I
             version is not None and selection.accepts(version.size, version.modified_s)
         ):
             yield found
+
+
+def _verdict(selection: Selection, item: Item) -> bool | None:
+    # To read a time takes longer than all the rest.
+    listed_s = None if selection.newer_s is None else item.listed_s
+    return selection.verdict(item.size_text, listed_s, is_directory=item.is_directory)
