@@ -25,7 +25,7 @@ from empiarfs.browse import Browser, Item
 from empiarfs.cli.failures import Failures, note
 from empiarfs.cli.logged import logged
 from empiarfs.cli.options import settings_from
-from empiarfs.cli.targets import located
+from empiarfs.cli.targets import located, looked_for
 from empiarfs.cli.terminal import in_one_line
 from empiarfs.config import Config
 from empiarfs.core import paths
@@ -167,6 +167,16 @@ class Archives:
         """
         return self.at(*located(word, self._config.archive_url))
 
+    def look_for(self, word: str) -> tuple[Target, Archive] | None:
+        """Return what `find` does; None if it may be a local path, out of all mounts.
+
+        Raises:
+            ConfigError: It is a URL, but of nothing in the archive.
+            MountError: It lies in a mount that doesn't answer.
+        """
+        found = looked_for(word, self._config.archive_url)
+        return None if found is None else self.at(*found)
+
     def at(self, target: Target, place: Place | None) -> tuple[Target, Archive]:
         """Return a target, and the archive that it lies in, as `located` says where."""
         return target, self._archive(self._config if place is None else self._config_of(place))
@@ -223,9 +233,14 @@ class Archives:
             click.echo("empiarfs: waiting for the archive (Ctrl-C ends it)", err=True)
         return False
 
+    def note(self, message: str) -> None:
+        """Say on stderr what is no error, unless quiet."""
+        if not self._quiet:
+            note(message)
+
     def tell_age(self) -> None:
         """Say how old it is what was told while the archive couldn't be reached."""
         for archive in self._archives.values():
-            if archive.is_stale and not self._quiet:
+            if archive.is_stale:
                 since = time.strftime("%Y-%m-%d %H:%M", time.localtime(archive.browser.oldest_s))
-                note(f"the archive can't be reached; this is from {since}")
+                self.note(f"the archive can't be reached; this is from {since}")

@@ -19,10 +19,9 @@ from empiarfs.cli.selecting import (
     SelectingCommand,
     chosen,
     depth_of,
-    pages,
-    selected,
     selecting_options,
 )
+from empiarfs.cli.selectors import limit_options, limited, selectors_of, table_options, walks
 
 if TYPE_CHECKING:
     from empiarfs.browse import Exact, Item
@@ -56,6 +55,8 @@ class _Sum:
 @click.option("-r", "--reverse", is_flag=True, help="Sort the other way round.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @selecting_options
+@table_options
+@limit_options
 @reading_options
 def command(
     *,
@@ -72,6 +73,7 @@ def command(
     kind: str | None,
     size: str | None,
     newer: str | None,
+    roles: tuple[str, ...],
     verbose: bool,
     quiet: bool,
     **settings: Any,
@@ -93,15 +95,22 @@ def command(
         kind=kind,
         size=size,
         newer=newer,
+        roles=roles,
+        selectors=selectors_of(settings),
     )
-    with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
+    reads = choice.selectors.names_files
+    with (
+        Failures() as failures,
+        Archives(settings, reads=reads, verbose=verbose, quiet=quiet) as archives,
+    ):
         places = archives.find_all(targets, failures)
+        every = [Rows(target, archive, form, failures) for target, archive in places]
+        found = walks(every, choice, archives, failures)
         with Output(form) as output:
-            for target, archive in places:
-                with failures.caught(target.spelt):
-                    rows = Rows(target, archive, form, failures)
-                    start = archive.browser.look(target.path)
-                    sums = _sums(rows, start, choice, depth, estimate=estimate)
+            for rows, walk in zip(every, found, strict=True):
+                with failures.caught(rows.target.spelt):
+                    start = rows.archive.browser.look(rows.target.path)
+                    sums = _sums(rows, walk, choice, depth, estimate=estimate)
                     names = _order(sums, sort, reverse=reverse)
                     for name in names:
                         is_directory = start.is_directory
@@ -111,28 +120,25 @@ def command(
 
 
 def _sums(
-    rows: Rows, start: Item, choice: Chosen, depth: int, *, estimate: bool
+    rows: Rows, walk: Iterator[list[Item]], choice: Chosen, depth: int, *, estimate: bool
 ) -> dict[str, _Sum]:
     """Return the sums of the target and of the directories below it, by path below it."""
     sums = {"": _Sum()}
-    for items in _lists(rows, start, choice):
-        for item in items:
-            below = rows.below(item)
-            if item.is_directory and depth_of(below) <= depth:
-                sums[below] = _Sum()
-        for exact in selected(rows, items, choice, sizes=not estimate):
-            bounds = _bounds(rows, exact)
-            if bounds is not None:
-                for below in _above(rows.below(exact.item), depth):
-                    sums[below].add(*bounds)
+
+    def noted() -> Iterator[list[Item]]:
+        for items in walk:
+            for item in items:
+                below = rows.below(item)
+                if item.is_directory and depth_of(below) <= depth:
+                    sums.setdefault(below, _Sum())
+            yield items
+
+    for exact in limited(rows, noted(), choice, sizes=not estimate):
+        bounds = _bounds(rows, exact)
+        if bounds is not None:
+            for below in _above(rows.below(exact.item), depth):
+                sums.setdefault(below, _Sum()).add(*bounds)
     return sums
-
-
-def _lists(rows: Rows, start: Item, choice: Chosen) -> Iterator[list[Item]]:
-    if start.is_directory:
-        yield from pages(rows, start, choice)
-    elif choice.selection.includes(start.name, is_directory=False):
-        yield [start]
 
 
 def _bounds(rows: Rows, exact: Exact) -> tuple[int, int] | None:

@@ -46,20 +46,14 @@ _SAID = (
 
 def complain(message: str, hint: str | None = None) -> None:
     """Say on stderr what went wrong, and what may help."""
-    click.echo(f"empiarfs: error: {_one_line(message)}", err=True)
+    click.echo(f"empiarfs: error: {in_one_line(message)}", err=True)
     if hint:
-        click.echo(f"hint: {_one_line(hint)}", err=True)
+        click.echo(f"hint: {in_one_line(hint)}", err=True)
 
 
 def note(text: str) -> None:
     """Say on stderr what the reader of an answer should know."""
-    click.echo(f"empiarfs: note: {_one_line(text)}", err=True)
-
-
-def _one_line(text: str) -> str:
-    # Names may hold newlines, and bytes that are no text.
-    printable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return printable.replace("\n", "\\n").replace("\r", "\\r")
+    click.echo(f"empiarfs: note: {in_one_line(text)}", err=True)
 
 
 class Failures:
@@ -95,6 +89,11 @@ class Failures:
         self._counts[alike] += bool(alike)
         if self._counts[alike] <= _TOLD:
             complain(f"{in_one_line(name)}: {said}", getattr(error, "hint", None))
+
+    def say(self, message: str) -> None:
+        """Say that something failed that has no error of its own; the work goes on."""
+        self.status = 1
+        complain(message)
 
     @contextmanager
     def caught(self, name: str) -> Iterator[None]:

@@ -6,30 +6,31 @@ walk holds one directory at a time; `--sort` holds all that is found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from empiarfs.cli.options import form_options, order_options, reading_options
 from empiarfs.cli.selecting import (
-    Chosen,
     SelectingCommand,
     chosen,
     depth_option,
-    pages,
-    selected,
     selecting_options,
 )
-
-if TYPE_CHECKING:
-    from empiarfs.browse import Exact
-    from empiarfs.cli.rows import Rows
+from empiarfs.cli.selectors import (
+    limit_options,
+    limited,
+    selectors_of,
+    table_options,
+    walks,
+)
 
 
 @click.command("find", cls=SelectingCommand)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @selecting_options
+@table_options
+@limit_options
 @depth_option
 @form_options
 @order_options(default="none")
@@ -43,6 +44,7 @@ def command(
     kind: str | None,
     size: str | None,
     newer: str | None,
+    roles: tuple[str, ...],
     max_depth: int | None,
     long: bool,
     as_json: bool,
@@ -62,7 +64,7 @@ def command(
     from empiarfs.cli.archives import Archives
     from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Form, Output
-    from empiarfs.cli.rows import Rows, ordered
+    from empiarfs.cli.rows import Rows
 
     form = Form(long, as_json, null, url, ftp_url)
     choice = chosen(
@@ -72,29 +74,28 @@ def command(
         kind=kind,
         size=size,
         newer=newer,
+        roles=roles,
         max_depth=max_depth,
+        selectors=selectors_of(settings),
     )
     if reverse and sort == "none":
         raise click.UsageError("--reverse goes with --sort")
-    with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
-        places = archives.find_all(targets, failures)
+    reads = choice.selectors.names_files
+    with (
+        Failures() as failures,
+        Archives(settings, reads=reads, verbose=verbose, quiet=quiet) as archives,
+    ):
+        targets_found = archives.find_all(targets, failures)
+        every = [Rows(target, archive, form, failures) for target, archive in targets_found]
+        found = walks(every, choice, archives, failures)
+        sizes = form.needs_sizes or sort in ("size", "time")
         with Output(form) as output:
-            for target, archive in places:
-                with failures.caught(target.spelt):
-                    rows = Rows(target, archive, form, failures)
-                    sizes = form.needs_sizes or sort in ("size", "time")
-                    for exact in ordered(_found(rows, choice, sizes), sort, reverse=reverse):
+            for rows, walk in zip(every, found, strict=True):
+                with failures.caught(rows.target.spelt):
+                    for exact in limited(
+                        rows, walk, choice, sort=sort, reverse=reverse, sizes=sizes
+                    ):
                         archives.working()
                         output.row(rows.row(exact))
         archives.tell_age()
     return failures.status
-
-
-def _found(rows: Rows, choice: Chosen, sizes: bool) -> Iterator[Exact]:
-    start = rows.archive.browser.look(rows.target.path)
-    if not start.is_directory:
-        if choice.selection.includes(start.name, is_directory=False):
-            yield from selected(rows, [start], choice, sizes=sizes)
-        return
-    for items in pages(rows, start, choice):
-        yield from selected(rows, items, choice, sizes=sizes)

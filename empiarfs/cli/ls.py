@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from empiarfs.cli.options import form_options, order_options, reading_options
+from empiarfs.cli.selecting import Chosen, chosen, role_option
+from empiarfs.cli.selectors import limit_options, limited, selectors_of
 
 if TYPE_CHECKING:
     from empiarfs.cli.output import Output
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 @click.command("ls")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("-d", "--directory", is_flag=True, help="List directories themselves.")
+@role_option
+@limit_options
 @form_options
 @order_options(default="name")
 @reading_options
@@ -23,6 +27,7 @@ def command(
     *,
     targets: tuple[str, ...],
     directory: bool,
+    roles: tuple[str, ...],
     long: bool,
     as_json: bool,
     null: bool,
@@ -32,7 +37,7 @@ def command(
     reverse: bool,
     verbose: bool,
     quiet: bool,
-    **settings: str | None,
+    **settings: Any,
 ) -> int:
     """List what is in TARGET; without one, the archive's entries.
 
@@ -45,6 +50,7 @@ def command(
     from empiarfs.core.targets import ALL
 
     form = Form(long, as_json, null, url, ftp_url)
+    choice = chosen(roles=roles, selectors=selectors_of(settings))
     words = targets or (ALL,)
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         found = archives.find_all(words, failures)
@@ -53,7 +59,7 @@ def command(
                 with failures.caught(target.spelt):
                     rows = Rows(target, archive, form, failures)
                     headed = len(found) > 1 and not (directory or as_json or null)
-                    _list(rows, output, number, headed, directory, sort, reverse)
+                    _list(rows, output, choice, number, headed, directory, sort, reverse)
         archives.tell_age()
     return failures.status
 
@@ -61,6 +67,7 @@ def command(
 def _list(
     rows: Rows,
     output: Output,
+    choice: Chosen,
     number: int,
     headed: bool,
     itself: bool,
@@ -75,6 +82,10 @@ def _list(
     items = browser.children(item) if lists else [item]
     if headed and lists and not rows.prints_urls:
         output.line(("\n" if number else "") + f"{rows.target.spelt}:")
-    found = rows.exact(items, needed=sort in ("size", "time"))
-    for exact in ordered(found, sort, reverse=reverse):
+    sizes = rows.form.needs_sizes or sort in ("size", "time")
+    if choice.selectors:
+        found = limited(rows, [items], choice, sort=sort, reverse=reverse, sizes=sizes)
+    else:
+        found = ordered(rows.exact(items, needed=sizes), sort, reverse=reverse)
+    for exact in found:
         output.row(rows.row(exact, name_only=lists))

@@ -1,5 +1,7 @@
 """The options by which `find`, `du` and `tree` choose, and the walk that heeds them.
 
+Selectors that look into tables (`--from-star` and others) are in `empiarfs.cli.selectors`.
+
 `--include` and `--exclude` count in the order in which they were given, both together, so a
 command that has them is of the class `SelectingCommand`.
 
@@ -11,19 +13,22 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from empiarfs.cli.times import since_from
 from empiarfs.config import parse_size
+from empiarfs.core.roles import ROLES
 from empiarfs.core.rules import Rule
 from empiarfs.core.selection import Selection, parse_size_range, sorted_globs
+from empiarfs.core.selectors import Selectors, parse_roles
 
 if TYPE_CHECKING:
     from empiarfs.browse import Exact, Item
     from empiarfs.cli.rows import Rows
+    from empiarfs.errors import EmpiarFSError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _RULES = "empiarfs.rules"
@@ -45,8 +50,21 @@ class SelectingCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+def role_option(function: _Function) -> _Function:
+    """Add `--role`."""
+    option = click.option(
+        "--role",
+        "roles",
+        metavar="ROLE",
+        multiple=True,
+        help=f"Of files: {', '.join(ROLES)}; several with commas.",
+    )
+    return option(function)
+
+
 def selecting_options(function: _Function) -> _Function:
     """Add the options that choose."""
+    function = role_option(function)
     for option in reversed(
         (
             click.option(
@@ -116,23 +134,27 @@ class Chosen:
     Attributes:
         selection: By names, sizes and times.
         most_depth: Levels below the target; None for all.
+        selectors: By what files are; those that name none are heeded by `selected`.
     """
 
     selection: Selection
     most_depth: int | None
+    selectors: Selectors = field(default_factory=Selectors)
 
 
 def chosen(
     *,
-    globs: tuple[str, ...],
-    ignore_case: bool,
-    expressions: tuple[str, ...],
-    kind: str | None,
-    size: str | None,
-    newer: str | None,
+    globs: tuple[str, ...] = (),
+    ignore_case: bool = False,
+    expressions: tuple[str, ...] = (),
+    kind: str | None = None,
+    size: str | None = None,
+    newer: str | None = None,
+    roles: tuple[str, ...] = (),
     max_depth: int | None = None,
+    selectors: Selectors | None = None,
 ) -> Chosen:
-    """Return what the options of these names choose.
+    """Return what the options of these names choose; `selectors`: those without roles.
 
     Raises:
         click.UsageError: A value isn't one.
@@ -146,14 +168,17 @@ def chosen(
         wanted = None
         if size is not None:
             wanted = parse_size_range(size, lambda text: parse_size(text, least=0))
+        means = replace(selectors or Selectors(), roles=parse_roles(roles))
     except re.error as exc:
         raise click.UsageError(f"--regex: {exc}") from exc
     except (ValueError, RecursionError, OverflowError) as exc:
         raise click.UsageError(str(exc)) from exc
     newer_s = None if newer is None else since_from(newer, time.time(), "--newer")
-    return Chosen(
-        Selection(rules, of_names, of_paths, found, kind or "", wanted, newer_s), max_depth
-    )
+    if means and kind == "d":
+        raise click.UsageError("--type d doesn't go with what is said of files, as --role is")
+    kind = "f" if means else kind or ""
+    selection = Selection(rules, of_names, of_paths, found, kind, wanted, newer_s)
+    return Chosen(selection, max_depth, means)
 
 
 def depth_of(below: str) -> int:
@@ -161,18 +186,34 @@ def depth_of(below: str) -> int:
     return below.count("/") + 1 if below else 0
 
 
-def pages(rows: Rows, start: Item, choice: Chosen) -> Iterator[list[Item]]:
+def pages(
+    rows: Rows,
+    start: Item,
+    choice: Chosen,
+    failed: Callable[[Item, EmpiarFSError], None] | None = None,
+) -> Iterator[list[Item]]:
     """Yield what the rules leave of each directory below `start`, one list for each.
 
-    A directory that can't be read is told, and the rest goes on.
+    A file is a list by itself.
+
+    Args:
+        rows: Of the target.
+        start: What is there.
+        choice: What is wanted.
+        failed: Called for a directory that can't be read, and the rest goes on; by default
+            it is told.
     """
+    if not start.is_directory:
+        if choice.selection.includes(start.name, is_directory=False):
+            yield [start]
+        return
 
     def enters(item: Item) -> bool:
         below = rows.below(item)
         within = choice.most_depth is None or depth_of(below) < choice.most_depth
         return within and choice.selection.includes(below, is_directory=True)
 
-    for _, children in rows.archive.browser.walk(start, enters, rows.fail):
+    for _, children in rows.archive.browser.walk(start, enters, failed or rows.fail):
         yield included(rows, children, choice)
 
 
@@ -200,7 +241,7 @@ def selected(rows: Rows, items: list[Item], choice: Chosen, *, sizes: bool) -> I
         for item in items
         if selection.names(rows.below(item) or item.name, is_directory=item.is_directory)
         for verdict in (_verdict(selection, item),)
-        if verdict is not False
+        if verdict is not False and choice.selectors.has_role(item.path)
     ]
     exact = iter(
         rows.exact([item for item, verdict in wanted if sizes or verdict is None], needed=True)

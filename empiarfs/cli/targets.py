@@ -27,18 +27,29 @@ def located(word: str, archive_url: str) -> tuple[Target, Place | None]:
         ConfigError: It names nothing that could be in an archive.
         MountError: It lies in a mount that doesn't answer.
     """
+    found = looked_for(word, archive_url)
+    if found is None:
+        raise ConfigError(
+            f"{in_one_line(word)!r} is neither a place in the archive, such as "
+            "EMPIAR-10934/data, nor a path in a mount of yours"
+        )
+    return found
+
+
+def looked_for(word: str, archive_url: str) -> tuple[Target, Place | None] | None:
+    """Return what `located` does; None for what may be a local path, out of all mounts.
+
+    Raises:
+        ConfigError: It is a URL, but of nothing in the archive.
+        MountError: It lies in a mount that doesn't answer.
+    """
     target = parse_target(word, archive_url)
     if target is not None:
         return target, None
     from empiarfs.mount.places import place_of
 
     place = place_of(word)
-    if place is None:
-        raise ConfigError(
-            f"{in_one_line(word)!r} is neither a place in the archive, such as "
-            "EMPIAR-10934/data, nor a path in a mount of yours"
-        )
-    return local_target(place.path, word), place
+    return None if place is None else (local_target(place.path, word), place)
 
 
 def entry_named(word: str, archive_url: str) -> int:

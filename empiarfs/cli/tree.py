@@ -52,6 +52,7 @@ def command(
     kind: str | None,
     size: str | None,
     newer: str | None,
+    roles: tuple[str, ...],
     max_depth: int | None,
     long: bool,
     as_json: bool,
@@ -78,6 +79,7 @@ def command(
         kind=kind,
         size=size,
         newer=newer,
+        roles=roles,
         max_depth=max_depth,
     )
     if kind == "f":

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from empiarfs.formats.window import Window
+from empiarfs.formats.names import Names
+from empiarfs.formats.window import FormatError, Window
 
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_KEYS = 200
@@ -43,19 +45,12 @@ class MdocFile:
 def parse_mdoc(window: Window) -> MdocFile:
     """Return what the file says."""
     most = min(window.size, window.left, _MOST_BYTES)
-    text = window.up_to(0, most).decode("utf-8", "replace")
     values: dict[str, str] = {}
     titles: list[str] = []
     keys: dict[str, None] = {}
     angles: list[float] = []
     sections = 0
-    for line in text.splitlines():
-        words = line[:_LONGEST_LINE].strip()
-        is_title = words.startswith("[") and words.endswith("]")
-        name, _, value = (words[1:-1] if is_title else words).partition("=")
-        name, value = name.strip(), value.strip()
-        if _NAME.fullmatch(name) is None:
-            continue
+    for is_title, name, value in _lines(window, most):
         if is_title:
             if name in _SECTIONS:
                 sections += 1
@@ -78,6 +73,34 @@ def parse_mdoc(window: Window) -> MdocFile:
         section_keys=tuple(keys),
         is_complete=most == window.size,
     )
+
+
+def files_in_mdoc(window: Window) -> Names:
+    """Return the files that were recorded, as `SubFramePath`, and the stack, `ImageFile`.
+
+    Raises:
+        FormatError: It names none, or is longer than may be read.
+    """
+    if window.size > min(window.left, _MOST_BYTES):
+        raise FormatError(f"it has {window.size} bytes, and {_MOST_BYTES} may be read")
+    names = Names()
+    for _, name, value in _lines(window, window.size, "surrogateescape"):
+        if name in ("SubFramePath", "ImageFile"):
+            names.add(name, value)
+    if not names:
+        raise FormatError("it names no files: it has neither SubFramePath nor ImageFile")
+    return names
+
+
+def _lines(window: Window, most: int, errors: str = "replace") -> Iterator[tuple[bool, str, str]]:
+    """Yield for each line whether it is in brackets, the name and the value."""
+    for line in window.up_to(0, most).decode("utf-8", errors).splitlines():
+        words = line[:_LONGEST_LINE].strip()
+        is_title = words.startswith("[") and words.endswith("]")
+        name, _, value = (words[1:-1] if is_title else words).partition("=")
+        name, value = name.strip(), value.strip()
+        if _NAME.fullmatch(name) is not None:
+            yield is_title, name, value
 
 
 def _angle(text: str) -> float | None:

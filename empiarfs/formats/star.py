@@ -2,21 +2,29 @@
 
 After https://www.iucr.org/resources/cif/spec/version1.1/cifsyntax, of which programs use
 data blocks, pairs of name and value, and loops with a row a line. The file is read from its
-beginning to its end; of one that is too long, the first part is told and said to be that.
+beginning to its end. `parse_star` tells of one that is too long the first part, and says so;
+`files_in_star` refuses it, since a list that lacks names would pass for a whole one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from empiarfs.formats.window import Window
+from empiarfs.formats.names import Names
+from empiarfs.formats.window import FormatError, Window
 
 _STEP = 1024 * 1024
 _MOST_BYTES = 256 * 1024 * 1024
 _MOST_BLOCKS = 10_000
 _MOST_COLUMNS = 1_000
 _LONGEST_LINE = 64 * 1024
+# A quote ends a value only before a blank.
+_VALUE = re.compile(rb"""'(.*?)'(?=\s|\Z)|"(.*?)"(?=\s|\Z)|\S+""")
+
+FILE_COLUMNS = ("rlnMicrographMovieName", "rlnMicrographName", "rlnImageName")
+"""RELION's columns that name images; https://relion.readthedocs.io, "Conventions"."""
 
 
 @dataclass(slots=True)
@@ -51,16 +59,8 @@ def parse_star(window: Window) -> StarFile:
     """Return the blocks of a file."""
     most = min(window.size, window.left, _MOST_BYTES)
     blocks: list[Block] = []
-    loop = in_text = False
-    for line in _lines(window, most):
-        if line.startswith(b";"):
-            in_text = not in_text
-            continue
-        words = line.strip()
-        if in_text or not words or words.startswith(b"#"):
-            # An empty line ends RELION's loops, but not STAR's; a row may follow.
-            continue
-        kind = _kind(words)
+    loop = False
+    for kind, words in _statements(window, most):
         if kind == "block":
             if len(blocks) == _MOST_BLOCKS:
                 return StarFile(tuple(blocks), False)
@@ -75,6 +75,71 @@ def parse_star(window: Window) -> StarFile:
         elif loop:
             blocks[-1].rows += 1
     return StarFile(tuple(blocks), most == window.size)
+
+
+def files_in_star(window: Window) -> Names:
+    """Return the files that a table names, by column, without the number of an image.
+
+    Raises:
+        FormatError: No column names files, a row lacks some of its values, or the file is
+            longer than may be read.
+    """
+    if window.size > window.left:
+        raise FormatError(f"it has {window.size} bytes, and {window.left} may be read")
+    names = Names()
+    wanted: list[tuple[int, str]] = []
+    columns, loop = 0, False
+    for kind, words in _statements(window, window.size):
+        if kind == "row" and wanted and loop:
+            values = _values(words)
+            for index, column in wanted:
+                if index >= len(values):
+                    raise FormatError(
+                        f"a row has {len(values)} of {columns} values: {_cut(words)}"
+                    )
+                names.add(column, _file(values[index]))
+        elif kind in ("block", "loop"):
+            wanted, columns, loop = [], 0, kind == "loop"
+        elif kind == "column":
+            column = _text(words.split()[0][1:])
+            if column in FILE_COLUMNS and loop:
+                names.begin(column)
+                wanted.append((columns, column))
+            elif column in FILE_COLUMNS:
+                names.add(column, _file((_values(words)[1:] or [b""])[0]))
+            columns += 1
+    if not names:
+        raise FormatError(f"it names no files: none of its columns is {', '.join(FILE_COLUMNS)}")
+    return names
+
+
+def _values(words: bytes) -> list[bytes]:
+    """Return the values of a row; one in quotes may hold blanks."""
+    if b'"' not in words and b"'" not in words:
+        return words.split()
+    return [each[1] or each[2] or each[0] for each in _VALUE.finditer(words)]
+
+
+def _file(value: bytes) -> str:
+    # The archive's names are decoded in this way.
+    return value.rpartition(b"@")[2].decode("utf-8", "surrogateescape")
+
+
+def _cut(words: bytes) -> str:
+    return repr(_text(words[:60])) + "…" * (len(words) > 60)
+
+
+def _statements(window: Window, most: int) -> Iterator[tuple[str, bytes]]:
+    """Yield what each line is, as `_kind` tells, and the line; without texts and comments."""
+    in_text = False
+    for line in _lines(window, most):
+        if line.startswith(b";"):
+            in_text = not in_text
+            continue
+        words = line.strip()
+        # An empty line ends RELION's loops, but not STAR's; a row may follow.
+        if not in_text and words and not words.startswith(b"#"):
+            yield _kind(words), words
 
 
 def _kind(words: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import io
 import os
 import re
 import shlex
@@ -41,6 +42,16 @@ _rlnCoordinateX #2
 000003@stack.mrcs 140.25
 000004@stack.mrcs 7.0
 """
+MDOC = """ImageFile = TS_006.mrc
+
+[ZValue = 0]
+TiltAngle = 0.0
+SubFramePath = D:\\frames\\TS_006_000_0.0.eer
+
+[ZValue = 1]
+TiltAngle = 3.0
+SubFramePath = D:\\frames\\TS_006_001_3.0.eer
+"""
 
 
 def make_archive(root: Path) -> None:
@@ -69,10 +80,28 @@ def make_archive(root: Path) -> None:
         os.utime(data / path, (seconds, seconds))
 
 
+def make_tilt_series(root: Path) -> None:
+    """Make the entry of a tomogram that the page looks into, and a table of cryoSPARC."""
+    data = root / "10499/data"
+    tree.write_file(data / "TS_006.mrc.mdoc", MDOC.encode())
+    for name in ("TS_006_000_0.0", "TS_006_001_3.0", "TS_007_000_0.0"):
+        tree.write_file(data / f"frames/{name}.eer", bytes(1000))
+    tree.write_file(data / "frames/gain.tif", bytes(1000))
+    rows = numpy.zeros(2, dtype=[("uid", "<u8"), ("movie_blob/path", "S64")])
+    rows["movie_blob/path"] = [
+        b">J1/imported/000000000000000000001_TS_006_001_3.0.eer",
+        b">J1/imported/000000000000000000002_TS_006_002_6.0.eer",
+    ]
+    table = io.BytesIO()
+    numpy.save(table, rows, allow_pickle=False)
+    tree.write_file(data / "exported.cs", table.getvalue())
+
+
 @pytest.fixture(scope="module")
 def documented() -> Iterator[ApacheServer]:
     with tree.temporary_root() as root:
         make_archive(root)
+        make_tilt_series(root)
         with ApacheServer(root) as server:
             yield server
 

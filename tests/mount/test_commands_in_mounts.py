@@ -34,6 +34,14 @@ def test_links_into_a_mount_are_followed(mount: Mount, tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("movie_001.mrcs\n", "")
 
 
+def test_a_table_in_a_mount_names_files_in_it(mount: Mount) -> None:
+    table = mount.path / "10028/data/particles/particles.star"
+    done = mount.command("find", mount.path / "10028/data", "--from-star", table)
+
+    assert done.stdout == f"{mount.path}/10028/data/particles/particles.mrcs\n"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_the_mount_has_read_is_not_fetched_again(served: Served) -> None:
     with mounted(served.server.url) as mount:
         expected = (mount.path / NAME).read_bytes()

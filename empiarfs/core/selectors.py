@@ -1,0 +1,87 @@
+"""The grammar of selectors: which files of an entry are meant, by what they are.
+
+It is the same for every command and for Python; the names are those of the options:
+
+    role         movies, gain, …           what the file is for (`empiarfs.core.roles`)
+    tilt_series  TS_006                    what an mdoc file of this name says was recorded
+    from_star    particles.star            what RELION's table names
+    from_cs      exported.cs               what cryoSPARC's table names
+    first        10                        the first so many, in the order of the answer
+    sample       10, with a `seed`         so many, by chance
+
+All that is given has to match; of one that may be given several times, any. Then a sample is
+taken, then the first. Directories are never meant.
+
+Pure functions, safe from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from empiarfs.core.roles import ROLES, ImageSet, role_of
+
+MOST = 1_000_000
+"""Files that `first` and `sample` may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """Which files are meant; all of them unless it says something else.
+
+    Attributes:
+        roles: Of `ROLES`; empty for any.
+        tilt_series: Names of tilt series.
+        from_star: Tables of RELION, as they were given.
+        from_cs: Tables of cryoSPARC, as they were given.
+        first: How many of the first, or None.
+        sample: How many by chance, or None.
+        seed: Which sample.
+
+    Raises:
+        ValueError: A role that there isn't, or a number out of bounds.
+    """
+
+    roles: frozenset[str] = frozenset()
+    tilt_series: tuple[str, ...] = ()
+    from_star: tuple[str, ...] = ()
+    from_cs: tuple[str, ...] = ()
+    first: int | None = None
+    sample: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.roles - set(ROLES))
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no role; write one of {', '.join(ROLES)}")
+        for name, number in (("first", self.first), ("sample", self.sample)):
+            if number is not None and not 1 <= number <= MOST:
+                raise ValueError(f"{name}: {number} isn't between 1 and {MOST}")
+
+    def __bool__(self) -> bool:
+        return self != Selectors()
+
+    @property
+    def names_files(self) -> bool:
+        """Whether files are looked into to know which are meant."""
+        return bool(self.tilt_series or self.from_star or self.from_cs)
+
+    def has_role(self, path: str, image_sets: Sequence[ImageSet] = ()) -> bool:
+        """Tell whether a file's role is wanted.
+
+        Args:
+            path: Below the archive's root, such as `10934/data/x.eer`.
+            image_sets: Those of its entry; () if they aren't known.
+        """
+        return not self.roles or role_of(path.partition("/")[2] or path, image_sets) in self.roles
+
+
+def parse_roles(texts: Iterable[str]) -> frozenset[str]:
+    """Return the roles in texts such as `movies,gain`.
+
+    >>> sorted(parse_roles(["movies, gain", "maps"]))
+    ['gain', 'maps', 'movies']
+    """
+    words = (word.strip().lower() for text in texts for word in text.split(","))
+    return frozenset(word for word in words if word)
