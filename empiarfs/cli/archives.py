@@ -158,6 +158,11 @@ class Archives:
             for archive in self._archives.values():
                 archive.close()
 
+    @property
+    def config(self) -> Config:
+        """The settings."""
+        return self._config
+
     def find(self, word: str) -> tuple[Target, Archive]:
         """Return what a word names, and the archive that it lies in.
 

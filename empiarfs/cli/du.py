@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.described import described
 from empiarfs.cli.options import reading_options
 from empiarfs.cli.selecting import (
     Chosen,
@@ -74,6 +75,7 @@ def command(
     size: str | None,
     newer: str | None,
     roles: tuple[str, ...],
+    image_set: tuple[int, ...],
     verbose: bool,
     quiet: bool,
     **settings: Any,
@@ -96,6 +98,7 @@ def command(
         size=size,
         newer=newer,
         roles=roles,
+        image_set=image_set,
         selectors=selectors_of(settings),
     )
     reads = choice.selectors.names_files
@@ -105,6 +108,7 @@ def command(
     ):
         places = archives.find_all(targets, failures)
         every = [Rows(target, archive, form, failures) for target, archive in places]
+        choice = described(choice, every, archives)
         found = walks(every, choice, archives, failures)
         with Output(form) as output:
             for rows, walk in zip(every, found, strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from empiarfs.cli.described import described
 from empiarfs.cli.options import form_options, order_options, reading_options
 from empiarfs.cli.selecting import (
     SelectingCommand,
@@ -45,6 +46,7 @@ def command(
     size: str | None,
     newer: str | None,
     roles: tuple[str, ...],
+    image_set: tuple[int, ...],
     max_depth: int | None,
     long: bool,
     as_json: bool,
@@ -75,6 +77,7 @@ def command(
         size=size,
         newer=newer,
         roles=roles,
+        image_set=image_set,
         max_depth=max_depth,
         selectors=selectors_of(settings),
     )
@@ -87,6 +90,7 @@ def command(
     ):
         targets_found = archives.find_all(targets, failures)
         every = [Rows(target, archive, form, failures) for target, archive in targets_found]
+        choice = described(choice, every, archives)
         found = walks(every, choice, archives, failures)
         sizes = form.needs_sizes or sort in ("size", "time")
         with Output(form) as output:

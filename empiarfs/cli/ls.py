@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.described import described
 from empiarfs.cli.options import form_options, order_options, reading_options
 from empiarfs.cli.selecting import Chosen, chosen, role_option
 from empiarfs.cli.selectors import limit_options, limited, selectors_of
@@ -28,6 +29,7 @@ def command(
     targets: tuple[str, ...],
     directory: bool,
     roles: tuple[str, ...],
+    image_set: tuple[int, ...],
     long: bool,
     as_json: bool,
     null: bool,
@@ -50,7 +52,7 @@ def command(
     from empiarfs.core.targets import ALL
 
     form = Form(long, as_json, null, url, ftp_url)
-    choice = chosen(roles=roles, selectors=selectors_of(settings))
+    choice = chosen(roles=roles, image_set=image_set, selectors=selectors_of(settings))
     words = targets or (ALL,)
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         found = archives.find_all(words, failures)
@@ -59,7 +61,8 @@ def command(
                 with failures.caught(target.spelt):
                     rows = Rows(target, archive, form, failures)
                     headed = len(found) > 1 and not (directory or as_json or null)
-                    _list(rows, output, choice, number, headed, directory, sort, reverse)
+                    means = described(choice, [rows], archives)
+                    _list(rows, output, means, number, headed, directory, sort, reverse)
         archives.tell_age()
     return failures.status
 

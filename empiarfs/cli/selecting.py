@@ -23,7 +23,7 @@ from empiarfs.config import parse_size
 from empiarfs.core.roles import ROLES
 from empiarfs.core.rules import Rule
 from empiarfs.core.selection import Selection, parse_size_range, sorted_globs
-from empiarfs.core.selectors import Selectors, parse_roles
+from empiarfs.core.selectors import Described, Selectors, parse_roles
 
 if TYPE_CHECKING:
     from empiarfs.browse import Exact, Item
@@ -51,15 +51,22 @@ class SelectingCommand(click.Command):
 
 
 def role_option(function: _Function) -> _Function:
-    """Add `--role`."""
-    option = click.option(
+    """Add `--role` and `--image-set`."""
+    role = click.option(
         "--role",
         "roles",
         metavar="ROLE",
         multiple=True,
         help=f"Of files: {', '.join(ROLES)}; several with commas.",
     )
-    return option(function)
+    image_set = click.option(
+        "--image-set",
+        metavar="N",
+        type=click.IntRange(1, 9999),
+        multiple=True,
+        help="Files in the entry's Nth image set.",
+    )
+    return role(image_set(function))
 
 
 def selecting_options(function: _Function) -> _Function:
@@ -134,12 +141,14 @@ class Chosen:
     Attributes:
         selection: By names, sizes and times.
         most_depth: Levels below the target; None for all.
-        selectors: By what files are; those that name none are heeded by `selected`.
+        selectors: By what files are; roles and image sets are heeded by `selected`.
+        described: What that takes to be known of the entries.
     """
 
     selection: Selection
     most_depth: int | None
     selectors: Selectors = field(default_factory=Selectors)
+    described: Described = field(default_factory=Described)
 
 
 def chosen(
@@ -151,6 +160,7 @@ def chosen(
     size: str | None = None,
     newer: str | None = None,
     roles: tuple[str, ...] = (),
+    image_set: tuple[int, ...] = (),
     max_depth: int | None = None,
     selectors: Selectors | None = None,
 ) -> Chosen:
@@ -168,7 +178,7 @@ def chosen(
         wanted = None
         if size is not None:
             wanted = parse_size_range(size, lambda text: parse_size(text, least=0))
-        means = replace(selectors or Selectors(), roles=parse_roles(roles))
+        means = replace(selectors or Selectors(), roles=parse_roles(roles), image_set=image_set)
     except re.error as exc:
         raise click.UsageError(f"--regex: {exc}") from exc
     except (ValueError, RecursionError, OverflowError) as exc:
@@ -211,16 +221,22 @@ def pages(
     def enters(item: Item) -> bool:
         below = rows.below(item)
         within = choice.most_depth is None or depth_of(below) < choice.most_depth
-        return within and choice.selection.includes(below, is_directory=True)
+        leads_on = choice.described.leads_on(item.path)
+        return within and leads_on and choice.selection.includes(below, is_directory=True)
 
     for _, children in rows.archive.browser.walk(start, enters, failed or rows.fail):
         yield included(rows, children, choice)
 
 
 def included(rows: Rows, items: list[Item], choice: Chosen) -> list[Item]:
-    """Return those of the items that the rules leave."""
-    includes = choice.selection.includes
-    return [item for item in items if includes(rows.below(item), is_directory=item.is_directory)]
+    """Return those of the items that the rules leave, but for directories of no image set."""
+    includes, leads_on = choice.selection.includes, choice.described.leads_on
+    return [
+        item
+        for item in items
+        if includes(rows.below(item), is_directory=item.is_directory)
+        and (not item.is_directory or leads_on(item.path))
+    ]
 
 
 def selected(rows: Rows, items: list[Item], choice: Chosen, *, sizes: bool) -> Iterator[Exact]:
@@ -241,7 +257,8 @@ def selected(rows: Rows, items: list[Item], choice: Chosen, *, sizes: bool) -> I
         for item in items
         if selection.names(rows.below(item) or item.name, is_directory=item.is_directory)
         for verdict in (_verdict(selection, item),)
-        if verdict is not False and choice.selectors.has_role(item.path)
+        if verdict is not False
+        and (item.is_directory or choice.described.holds(item.path, choice.selectors.roles))
     ]
     exact = iter(
         rows.exact([item for item, verdict in wanted if sizes or verdict is None], needed=True)

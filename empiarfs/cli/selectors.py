@@ -1,7 +1,7 @@
 """Selectors on the command line: their options, and what they choose of each target.
 
-`empiarfs.core.selectors` is the grammar; `--role` is among the options of
-`empiarfs.cli.selecting`, since it needs nothing but a path.
+`empiarfs.core.selectors` is the grammar; `--role` and `--image-set` are among the options of
+`empiarfs.cli.selecting`, since they go by paths alone once the entry is known.
 
 Threading: used from one thread.
 """
@@ -86,7 +86,14 @@ def selectors_of(options: dict[str, Any]) -> Selectors:
         tuple(dict.fromkeys(options.pop(name, ())))
         for name in ("tilt_series", "from_star", "from_cs")
     )
-    return Selectors(frozenset(), series, star, cs, first, sample, seed or 0)
+    return Selectors(
+        tilt_series=series,
+        from_star=star,
+        from_cs=cs,
+        first=first,
+        sample=sample,
+        seed=seed or 0,
+    )
 
 
 def walks(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.described import described
 from empiarfs.cli.options import order_options, reading_options
 from empiarfs.cli.selecting import (
     Chosen,
@@ -53,6 +54,7 @@ def command(
     size: str | None,
     newer: str | None,
     roles: tuple[str, ...],
+    image_set: tuple[int, ...],
     max_depth: int | None,
     long: bool,
     as_json: bool,
@@ -80,6 +82,7 @@ def command(
         size=size,
         newer=newer,
         roles=roles,
+        image_set=image_set,
         max_depth=max_depth,
     )
     if kind == "f":
@@ -90,7 +93,8 @@ def command(
             for target, archive in places:
                 with failures.caught(target.spelt):
                     rows = Rows(target, archive, form, failures)
-                    _Drawing(rows, choice, output, archives, sort, reverse).draw()
+                    means = described(choice, [rows], archives)
+                    _Drawing(rows, means, output, archives, sort, reverse).draw()
         archives.tell_age()
     return failures.status
 

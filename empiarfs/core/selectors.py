@@ -3,6 +3,7 @@
 It is the same for every command and for Python; the names are those of the options:
 
     role         movies, gain, …           what the file is for (`empiarfs.core.roles`)
+    image_set    1                         what lies in the entry's first image set
     tilt_series  TS_006                    what an mdoc file of this name says was recorded
     from_star    particles.star            what RELION's table names
     from_cs      exported.cs               what cryoSPARC's table names
@@ -17,8 +18,8 @@ Pure functions, safe from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from empiarfs.core.roles import ROLES, ImageSet, role_of
 
@@ -32,6 +33,7 @@ class Selectors:
 
     Attributes:
         roles: Of `ROLES`; empty for any.
+        image_set: Numbers of image sets, from 1, as EMPIAR orders them.
         tilt_series: Names of tilt series.
         from_star: Tables of RELION, as they were given.
         from_cs: Tables of cryoSPARC, as they were given.
@@ -44,6 +46,7 @@ class Selectors:
     """
 
     roles: frozenset[str] = frozenset()
+    image_set: tuple[int, ...] = ()
     tilt_series: tuple[str, ...] = ()
     from_star: tuple[str, ...] = ()
     from_cs: tuple[str, ...] = ()
@@ -67,14 +70,46 @@ class Selectors:
         """Whether files are looked into to know which are meant."""
         return bool(self.tilt_series or self.from_star or self.from_cs)
 
-    def has_role(self, path: str, image_sets: Sequence[ImageSet] = ()) -> bool:
-        """Tell whether a file's role is wanted.
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What EMPIAR says of the directories of entries, as far as a search needs it.
+
+    Attributes:
+        image_sets: Of entries, by the names of their directories in the archive.
+        places: Directories below the archive's root, of which one has to hold a file; None if
+            any may.
+    """
+
+    image_sets: Mapping[str, Sequence[ImageSet]] = field(default_factory=dict)
+    places: tuple[str, ...] | None = None
+
+    def holds(self, path: str, roles: frozenset[str] = frozenset()) -> bool:
+        """Tell whether a file lies in one of the places and has one of the roles.
 
         Args:
             path: Below the archive's root, such as `10934/data/x.eer`.
-            image_sets: Those of its entry; () if they aren't known.
+            roles: Of `ROLES`; empty for any.
+
+        >>> Described(places=("10934/data/a",)).holds("10934/data/ab/x.eer")
+        False
         """
-        return not self.roles or role_of(path.partition("/")[2] or path, image_sets) in self.roles
+        if self.places is not None and not any(_is_in(path, each) for each in self.places):
+            return False
+        if not roles:
+            return True
+        entry, _, below = path.partition("/")
+        return role_of(below or path, self.image_sets.get(entry, ())) in roles
+
+    def leads_on(self, directory: str) -> bool:
+        """Tell whether a file that is held may lie in a directory, or below."""
+        return self.places is None or any(
+            _is_in(directory, each) or _is_in(each, directory) for each in self.places
+        )
+
+
+def _is_in(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}/")
 
 
 def parse_roles(texts: Iterable[str]) -> frozenset[str]:

@@ -19,6 +19,7 @@ from empiarfs.config import DEFAULT_ARCHIVE_URL
 from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.commands import Commands
+from tests.support.entry_api import EntryApi, sample_entries
 from tests.support.pages import examples
 from tests.support.users import CHECKOUT
 
@@ -106,9 +107,19 @@ def documented() -> Iterator[ApacheServer]:
             yield server
 
 
+@pytest.fixture(scope="module")
+def described() -> Iterator[EntryApi]:
+    """What EMPIAR says of the entry, with the directory that the page's archive has."""
+    fields = sample_entries()[10934]
+    fields["imagesets"][0]["directory"] = "/data/movies"
+    with EntryApi({10934: fields}) as api:
+        yield api
+
+
 @pytest.mark.parametrize(("command", "printed"), examples(PAGE), ids=lambda text: text[:60])
 def test_an_example_prints_what_the_page_shows(
     documented: ApacheServer,
+    described: EntryApi,
     command: str,
     printed: str,
     tmp_path: Path,
@@ -116,6 +127,7 @@ def test_an_example_prints_what_the_page_shows(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     run = Commands(documented.url, tmp_path, monkeypatch, capfdbinary)
+    monkeypatch.setenv("EMPIARFS_API_URL", described.url)
     if re.search(r"[|<>]", command):
         done = run.in_shell(command)
         shown = (done.stdout + done.stderr).decode()

@@ -15,6 +15,7 @@ import starfile
 from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.commands import Commands
+from tests.support.entry_api import EntryApi, sample_entries
 
 pytestmark = pytest.mark.apache
 
@@ -33,7 +34,7 @@ MDOC = (
 def root() -> Iterator[Path]:
     with tree.temporary_root() as path:
         data = path / "10499/data"
-        tree.write_file(path / "10499/10499.xml", b"<entry/>\n")
+        tree.write_file(path / "10499/10499.pdf", b"<entry/>\n")
         for number, name in enumerate(MOVIES):
             tree.write_file(path / name, bytes(100 + number))
         for name in FRAMES:
@@ -59,14 +60,30 @@ def selectable(root: Path) -> Iterator[ApacheServer]:
 
 
 @pytest.fixture
+def described() -> Iterator[EntryApi]:
+    """What EMPIAR says of the entry; its second image set isn't where it is said to be."""
+    fields = sample_entries()[10988]
+    fields["imagesets"] = [
+        {**fields["imagesets"][0], "directory": "/data/a/", "data_format": "MRCS"},
+        {**fields["imagesets"][0], "directory": "data/elsewhere"},
+        {**fields["imagesets"][0], "directory": "data/frames", "data_format": "EER"},
+    ]
+    with EntryApi({10499: fields}) as api:
+        yield api
+
+
+@pytest.fixture
 def run(
     selectable: ApacheServer,
+    described: EntryApi,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> Commands:
     monkeypatch.chdir(tmp_path)
-    return Commands(selectable.url, tmp_path, monkeypatch, capfdbinary)
+    commands = Commands(selectable.url, tmp_path, monkeypatch, capfdbinary)
+    monkeypatch.setenv("EMPIARFS_API_URL", described.url)
+    return commands
 
 
 def write_star(path: Path, **columns: list[Any]) -> None:
@@ -78,10 +95,12 @@ def write_star(path: Path, **columns: list[Any]) -> None:
 
 
 def test_files_are_found_by_what_they_are_for(run: Commands) -> None:
-    assert sorted(run("find", "10499", "--role", "movies").lines) == FRAMES + MOVIES
+    found = run("find", "10499", "--role", "movies")
+    assert sorted(found.lines) == ["10499/data/a/particles.mrcs", *FRAMES, *MOVIES]
+    assert run("find", "10499", "--role", "particles").lines == ["10499/data/b/particles.mrcs"]
     assert run("find", "10499", "--role", "gain, tilts").lines == ["10499/data/frames/gain.dm4"]
     assert sorted(run("find", "10499", "--role", "metadata", "--role", "unknown").lines) == [
-        "10499/10499.xml",
+        "10499/10499.pdf",
         "10499/data/mdocs/TS_006.mrc.mdoc",
         "10499/data/mdocs/TS_007.mdoc",
         "10499/data/tables/particles.star",
@@ -91,9 +110,92 @@ def test_files_are_found_by_what_they_are_for(run: Commands) -> None:
 def test_each_command_takes_roles(run: Commands) -> None:
     assert run("ls", "10499/data/frames", "--role", "gain").lines == ["gain.dm4"]
     assert run("du", "-b", "10499", "--role", "movies").lines[0].split()[:4] == [
-        str(sum(range(100, 112)) + 9), "B", "15", "files",
+        str(sum(range(100, 112)) + 9 + 3), "B", "16", "files",
     ]  # fmt: skip
     assert run("tree", "10499/data", "--role", "gain").lines[-1] == "6 directories, 1 file"
+
+
+def test_without_empiars_description_names_tell_roles(run: Commands, described: EntryApi) -> None:
+    described.fail_next("broken_json", 10)
+    done = run("find", "10499/data/a", "--role", "particles")
+
+    assert (done.status, done.lines) == (0, ["10499/data/a/particles.mrcs"])
+    assert done.err.startswith(
+        "empiarfs: note: roles are told by names alone: EMPIAR's description of EMPIAR-10499 "
+    )
+    assert len(done.err.splitlines()) == 1
+
+
+def test_an_entry_that_empiar_does_not_describe_has_roles(
+    run: Commands, described: EntryApi
+) -> None:
+    described.entries.clear()
+    done = run("find", "10499/data/a", "--role", "particles")
+
+    assert (done.status, done.err, len(done.lines)) == (0, "", 1)
+
+
+def test_many_entries_are_told_by_what_is_stored(run: Commands, described: EntryApi) -> None:
+    targets = [f"{number}/data" for number in range(20_000, 20_030)]
+    done = run("find", *targets, "10499/data/frames", "--role", "gain")
+
+    assert done.lines == ["10499/data/frames/gain.dm4"]
+    assert described.asked == []
+    [note] = [line for line in done.err.splitlines() if "note" in line]
+    assert note.endswith("(and 30 more)")
+
+
+def test_nobody_is_asked_for_descriptions_that_are_not_needed(
+    run: Commands, described: EntryApi
+) -> None:
+    run("find", "10499", "--first", "1")
+    assert described.asked == []
+    for _ in range(2):
+        run("find", "10499", "--role", "gain")
+    assert described.asked == ["GET 10499"]
+
+
+# -- by image set -------------------------------------------------------------------------
+
+
+def test_an_image_set_is_what_lies_in_its_directory(
+    run: Commands, selectable: ApacheServer
+) -> None:
+    mark = selectable.mark()
+    assert run("find", "10499", "--image-set", "3", "--role", "movies").lines == FRAMES
+
+    listed = {each.name for each in selectable.requests_since(mark) if each.name.endswith("/")}
+    assert not [name for name in listed if name.endswith(("/movies/", "/a/", "/b/"))]
+    assert run("find", "10499/data", "--image-set", "1", "--image-set", "3").lines == [
+        "10499/data/a/particles.mrcs", *FRAMES, "10499/data/frames/gain.dm4",
+    ]  # fmt: skip
+    assert run("tree", "10499", "--image-set", "1").lines[1:] == [
+        "└── data/",
+        "    └── a/",
+        "        └── particles.mrcs",
+        "",
+        "2 directories, 1 file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["10499", "--image-set", "4"], 1, "EMPIAR-10499 has 3 image sets, and no number 4"),
+        (["10499", "--image-set", "2"], 1,
+         "image set 2 of EMPIAR-10499 is said to be in data/elsewhere, which isn't in the"),
+        (["10500", "--image-set", "1"], 1, "EMPIAR has no description of EMPIAR-10500"),
+        (["empiar", "--image-set", "1"], 2, "--image-set goes with targets in an entry"),
+        (["10499", "--image-set", "0"], 2, "--image-set"),
+    ],
+)  # fmt: skip
+def test_an_image_set_that_there_is_not_is_one_line(
+    run: Commands, words: list[str], status: int, said: str
+) -> None:
+    done = run("find", *words)
+
+    assert (done.status, done.out) == (status, b"")
+    assert said in done.err.splitlines()[0]
 
 
 # -- by number ----------------------------------------------------------------------------
@@ -119,7 +221,7 @@ def test_the_first_cost_no_more_listings_and_sizes_than_needed(
 
 
 def test_a_sample_is_the_same_for_the_same_seed(run: Commands, selectable: ApacheServer) -> None:
-    words = ("find", "10499", "--role", "movies", "--sample", "4")
+    words = ("find", "10499/data/movies", "--role", "movies", "--sample", "4")
     first = run(*words, "--seed", "5")
     mark = selectable.mark()
     again = run(*words, "--seed", "5", "-l", "--sort", "size", "-r")
@@ -237,8 +339,8 @@ def test_all_that_is_given_has_to_match(run: Commands) -> None:
         (["--from-star", "10499/data/no.star"], 1, "data/no.star: there is no such file in"),
         (["--from-star", "10499/data"], 1, "10499/data: is a directory"),
         (["--from-star", "https://elsewhere.org/x.star"], 2, "is not below"),
-        (["--from-star", "10499/10499.xml"], 1, "10499/10499.xml: it names no files"),
-        (["--from-cs", "10499/10499.xml"], 1, "10499/10499.xml: it is no .cs file"),
+        (["--from-star", "10499/10499.pdf"], 1, "10499/10499.pdf: it names no files"),
+        (["--from-cs", "10499/10499.pdf"], 1, "10499/10499.pdf: it is no .cs file"),
         (["--tilt-series", "TS_06"], 1,
          "no mdoc file of the tilt series TS_06 was found; there are TS_006, TS_007"),
         (["--tilt-series", "TS_007"], 1, "10499/data/mdocs/TS_007.mdoc: it names no files"),

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from empiarfs.core.samples import sample
-from empiarfs.core.selectors import Selectors, parse_roles
+from empiarfs.core.selectors import Described, Selectors, parse_roles
 
 FILES = [f"10934/data/x_{number:04}.tif" for number in range(2000)]
 
@@ -53,19 +53,28 @@ def test_names_that_are_no_text_can_be_sampled() -> None:
 
 def test_nothing_is_selected_by_itself() -> None:
     assert not Selectors()
-    assert Selectors().has_role("10934/data/x.jpg")
+    assert Described().holds("10934/data/x.jpg")
     assert Selectors(first=1)
 
 
 def test_roles_are_of_paths_below_the_entry() -> None:
-    gain = Selectors(roles=parse_roles(["Movies, gain"]))
+    roles = parse_roles(["Movies, gain"])
 
-    assert gain.has_role("10934/data/gain.mrc")
-    assert gain.has_role("10934/data/x.eer")
-    assert not gain.has_role("10934/gain.xml")
-    assert Selectors(roles=frozenset(["micrographs"])).has_role(
-        "10934/data/a/x.mrc", [("data/a", "micrographs - single frame", "MRC")]
-    )
+    assert Described().holds("10934/data/gain.mrc", roles)
+    assert Described().holds("10934/data/x.eer", roles)
+    assert not Described().holds("10934/gain.xml", roles)
+    sets = {"10934": [("data/a", "micrographs - multiframe", "MRC")]}
+    assert Described(sets).holds("10934/data/a/x.mrc", roles)
+    assert not Described(sets).holds("10935/data/a/x.mrc", roles)
+
+
+def test_places_hold_what_lies_below_and_lead_there() -> None:
+    places = Described(places=("10934/data/a", "10934/data/b/c"))
+
+    paths = ("10934/data/a/x", "10934/data/b/c/d/x", "10934/data/ab/x", "10934/x")
+    assert [places.holds(path) for path in paths] == [True, True, False, False]
+    directories = ("10934", "10934/data", "10934/data/a/d", "10934/data/b", "10934/data/d")
+    assert [places.leads_on(path) for path in directories] == [True, True, True, True, False]
 
 
 def test_a_role_that_there_is_not_is_refused() -> None:
