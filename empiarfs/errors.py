@@ -120,6 +120,10 @@ class BadResponseError(ArchiveError):
     """The answer breaks HTTP, or isn't an answer to what was asked."""
 
 
+class DownloadError(EmpiarFSError):
+    """A file can't be copied to where it was wanted."""
+
+
 class CacheError(EmpiarFSError):
     """The cache directory can't be used as asked."""
 

@@ -158,6 +158,38 @@ def check_bounds(places: int, start: int, stop: int) -> tuple[int, int]:
     return first, last
 
 
+class UnchangedStore:
+    """A store that is read and never added to: for what is kept elsewhere anyway.
+
+    Args:
+        store: What is read; whoever made it closes it.
+    """
+
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+
+    def open(self, key: BlockKey, file: RemoteFile) -> StoredBlock | None:
+        """See `BlockStore.open`."""
+        return self._store.open(key, file)
+
+    def peek(self, key: BlockKey) -> int:
+        """See `BlockStore.peek`."""
+        return self._store.peek(key)
+
+    def put(self, key: BlockKey, file: RemoteFile, pieces: Mapping[int, ReadableBuffer]) -> None:
+        """Drop the pieces."""
+
+    def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        """Drop the blocks."""
+
+    def usage(self) -> CacheUsage:
+        """See `BlockStore.usage`."""
+        return self._store.usage()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class MemoryStoredBlock:
     """A block in memory; never changed once made."""
 

@@ -122,6 +122,7 @@ class Archives:
     Args:
         settings: The settings on the command line, by name; None for those not given.
         reads: Files are to be read, not only looked at.
+        keeps: Keep what is read in the cache.
         verbose: Let what the parts do be seen on stderr, not only warnings.
         quiet: Say nothing but errors.
     """
@@ -131,12 +132,14 @@ class Archives:
         settings: Mapping[str, str | None],
         *,
         reads: bool = False,
+        keeps: bool = True,
         verbose: bool = False,
         quiet: bool = False,
     ) -> None:
         self._config = settings_from(settings)
         self._cache_given = settings.get("cache_dir") is not None
         self._reads = reads
+        self._keeps = keeps
         self._quiet = quiet
         self._archives: dict[tuple[str, Path | None], Archive] = {}
         self._began_s = time.monotonic()
@@ -220,7 +223,7 @@ class Archives:
     def _archive(self, config: Config) -> Archive:
         key = (config.archive_url, config.cache_dir)
         if key not in self._archives:
-            parts = build(config) if self._reads else build_tree(config)
+            parts = build(config, keeps=self._keeps) if self._reads else build_tree(config)
             browser = Browser(parts.tree, config.lookup_s, self._tell_waiting)
             self._archives[key] = Archive(config, browser, parts, self._tell_waiting)
         return self._archives[key]

@@ -30,11 +30,12 @@ _COMMANDS = {
     "info": ("info:command", "Tell what an entry is, or what is in a file."),
     "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
     "open": ("open:command", "Print the address of an entry's page, or open it."),
+    "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
     "cache": ("cache:command", "See, check, size and clean what is stored of files."),
     "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),
     "demo": ("demo:command", "Show it at work on a small archive, without internet."),
 }
-_ALIASES = {"unmount": "umount"}
+_ALIASES = {"unmount": "umount", "download": "get"}
 _SOURCE_COMMAND = "mount_source"
 
 

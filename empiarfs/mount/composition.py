@@ -21,6 +21,7 @@ from empiarfs.cache.directory import (
     open_cache_directory,
 )
 from empiarfs.cache.disk import DiskBlockStore
+from empiarfs.cache.store import UnchangedStore
 from empiarfs.catalog import Catalog
 from empiarfs.config import Config
 from empiarfs.fetcher import Fetcher, FetcherConfig
@@ -76,12 +77,13 @@ class Parts:
             _close(part)
 
 
-def build(config: Config, root: str = "") -> Parts:
+def build(config: Config, root: str = "", *, keeps: bool = True) -> Parts:
     """Return the parts of a file system as the settings want it.
 
     Args:
         config: The settings.
         root: Path below the archive's root that is shown as the root.
+        keeps: Keep what is read in the cache; otherwise that is only read from.
 
     Raises:
         ConfigError: The settings can't work here, such as a cache on a network disk.
@@ -96,7 +98,10 @@ def build(config: Config, root: str = "") -> Parts:
         below.close()
         raise
     fetcher = Fetcher(
-        client, store, counters, FetcherConfig(max_connections=config.max_connections)
+        client,
+        store if keeps else UnchangedStore(store),
+        counters,
+        FetcherConfig(max_connections=config.max_connections),
     )
     files = FileSystem(client, below.tree, fetcher, store, counters, root=root)
     return Parts(
