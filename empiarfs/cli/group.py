@@ -30,6 +30,7 @@ _COMMANDS = {
     "info": ("info:command", "Tell what an entry is, or what is in a file."),
     "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
     "open": ("open:command", "Print the address of an entry's page, or open it."),
+    "run": ("run:command", "Run a program with a mount of its own; needs no root."),
     "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
     "cache": ("cache:command", "See, check, size and clean what is stored of files."),
     "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),

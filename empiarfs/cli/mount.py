@@ -120,8 +120,8 @@ def _mount(
 ) -> int:
     from empiarfs.mount.points import check_fuse, prepare, resolve
 
-    config = _config(source, options, settings, verbose)
-    request = _request(resolve(mount_point), source, source_text, config, options)
+    config = made_config(source, options, settings, verbose=verbose)
+    request = made_request(resolve(mount_point), source, source_text, config, options)
     check_fuse(allow_other=config.allow_other or config.allow_root)
     removed = prepare(request.mount_point, nonempty=request.nonempty)
     if removed and not quiet:
@@ -142,9 +142,10 @@ def _mount(
     return 0
 
 
-def _config(
-    source: Source, options: MountOptions, settings: dict[str, str | None], verbose: bool
+def made_config(
+    source: Source, options: MountOptions, settings: dict[str, str | None], *, verbose: bool
 ) -> Config:
+    """Return the settings of a mount, by its source, `-o` and the options of the command."""
     arguments = {name: text for name, text in settings.items() if text is not None}
     given = dict(options.settings)
     if source.archive_url is not None:
@@ -154,13 +155,14 @@ def _config(
     return load(given, os.environ, config_files(os.environ), arguments=arguments).config
 
 
-def _request(
+def made_request(
     mount_point: str,
     source: Source,
     source_text: str | None,
     config: Config,
     options: MountOptions,
 ) -> MountRequest:
+    """Return what is to be mounted."""
     from empiarfs.mount.request import MountRequest
 
     default = "empiar" if config.archive_url == Config().archive_url else config.archive_url

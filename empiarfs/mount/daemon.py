@@ -34,6 +34,7 @@ from empiarfs.ledger import Ledger
 from empiarfs.mount import kernel, memory
 from empiarfs.mount.callbacks import end_when_unanswered
 from empiarfs.mount.logs import Log
+from empiarfs.mount.namespace import end_with_parent
 from empiarfs.mount.points import check_helper
 from empiarfs.mount.probe import probe
 from empiarfs.mount.request import MountRequest, MountSummary
@@ -80,6 +81,10 @@ def run(
         EmpiarFSError: The mount could not be made.
     """
     os.umask(_UMASK)
+    if request.ends_with:
+        end_with_parent(signal.SIGTERM)
+        if os.getppid() != request.ends_with:
+            raise MountError("whoever wanted the mount is gone")
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     log = Log(request.config.log_level, log_file, takes_stderr=in_background)

@@ -21,6 +21,7 @@ class MountRequest:
         config: The settings.
         nonempty: The directory needn't be empty.
         fuse_options: Further options for FUSE, by name; "" for one without a value.
+        ends_with: Number of the process with which the mount ends; 0 for none.
     """
 
     mount_point: str
@@ -29,6 +30,7 @@ class MountRequest:
     config: Config = field(default_factory=Config)
     nonempty: bool = False
     fuse_options: dict[str, str] = field(default_factory=dict)
+    ends_with: int = 0
 
     def to_json(self) -> str:
         """Return it for the process that is to do it."""
@@ -40,6 +42,7 @@ class MountRequest:
                 "config": to_json(self.config),
                 "nonempty": self.nonempty,
                 "fuse_options": self.fuse_options,
+                "ends_with": self.ends_with,
             }
         )
 

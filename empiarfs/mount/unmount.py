@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from empiarfs.errors import MountError
+from empiarfs.mount.namespace import may_mount
 from empiarfs.mount.table import MountedFileSystem
 
 _MNT_DETACH = 2
@@ -41,7 +42,8 @@ def unmount(mount: MountedFileSystem, *, lazy: bool = False) -> None:
         BusyError: Programs use it.
         MountError: It can't be done for another reason.
     """
-    problem = _by_kernel(mount.path, lazy) if os.geteuid() == 0 else _by_program(mount.path, lazy)
+    may = os.geteuid() == 0 or may_mount()
+    problem = _by_kernel(mount.path, lazy) if may else _by_program(mount.path, lazy)
     if problem is None:
         return
     if problem == os.strerror(errno.EBUSY):
