@@ -60,9 +60,14 @@ class Archive:
     @property
     def files(self) -> FileSystem:
         """Its files, to be read."""
+        return self.parts.files
+
+    @property
+    def parts(self) -> Parts:
+        """What it is made of."""
         if not isinstance(self._parts, Parts):
             raise AssertionError("opened for names only")
-        return self._parts.files
+        return self._parts
 
     def url(self, path: str, *, is_directory: bool, ftp: bool = False) -> str:
         """Return the URL of what lies at a path, by HTTPS or by FTP."""

@@ -14,17 +14,14 @@ from pathlib import Path
 import click
 
 from empiarfs.cli.archives import Archive, Archives
-from empiarfs.cli.described import described
 from empiarfs.cli.failures import Failures, note
-from empiarfs.cli.output import Form
 from empiarfs.cli.progress import progress
-from empiarfs.cli.rows import Rows
 from empiarfs.cli.selecting import Chosen
-from empiarfs.cli.selectors import limited, walks
 from empiarfs.cli.terminal import amount, in_one_line
+from empiarfs.cli.wanted import one_archive, wanted_files
 from empiarfs.core.targets import Target, parse_target
 from empiarfs.downloads import Downloads, Progress, Wanted
-from empiarfs.errors import ConfigError, DownloadError, EmpiarFSError
+from empiarfs.errors import ConfigError, DownloadError
 
 # EMPIAR recommends HTTPS for no more than this.
 _MUCH = 4 * 1000**3
@@ -98,16 +95,17 @@ def get(order: Order, settings: dict[str, str | None]) -> int:
         destination = _destination(last, targets)
         if not targets:
             return failures.status
-        archive = _one_archive(targets)
+        archive = one_archive(targets)
         downloads = Downloads(
             archive.files,
             destination,
             wait_s=archive.config.wait_s,
             overwrite=order.overwrite,
-            failed=lambda path, error: failures.add(path, _as_ours(error)),
+            failed=failures.add,
             makes=not (order.dry_run or order.verify),
         )
-        plan = _plan(order, targets, archives, failures, downloads)
+        wanted = wanted_files(targets, order.choice, archives, failures, quiet=order.is_silent)
+        plan = _Plan(wanted, [each for each in wanted if downloads.is_there(each)])
         if order.verify:
             return max(failures.status, _verify(order, plan, downloads, failures))
         if order.dry_run:
@@ -135,38 +133,6 @@ def _destination(word: str, targets: list[tuple[Target, Archive]]) -> Path:
             f"write ./{shown} for a directory of that name"
         )
     return Path(word).absolute()
-
-
-def _one_archive(targets: list[tuple[Target, Archive]]) -> Archive:
-    archive = targets[0][1]
-    if any(each is not archive for _, each in targets):
-        raise ConfigError("the TARGETs lie in several archives or caches; get them one by one")
-    return archive
-
-
-def _plan(
-    order: Order,
-    targets: list[tuple[Target, Archive]],
-    archives: Archives,
-    failures: Failures,
-    downloads: Downloads,
-) -> _Plan:
-    """Return the files that are chosen, with exact sizes."""
-    every = [Rows(target, archive, Form(long=True), failures) for target, archive in targets]
-    choice = described(order.choice, every, archives)
-    wanted: dict[str, Wanted] = {}
-    size = 0
-    with progress("looking", 0, 0, quiet=order.is_silent) as told:
-        for rows, walk in zip(every, walks(every, choice, archives, failures), strict=True):
-            with failures.caught(rows.target.spelt):
-                for exact in limited(rows, walk, choice, sizes=True):
-                    archives.working()
-                    if exact.version is not None and exact.item.path not in wanted:
-                        wanted[exact.item.path] = Wanted(exact.item.path, exact.version)
-                        size += exact.version.size
-                        told(len(wanted), size)
-    listed = list(wanted.values())
-    return _Plan(listed, [each for each in listed if downloads.is_there(each)])
 
 
 def _check_room(plan: _Plan, destination: Path) -> None:
@@ -324,7 +290,3 @@ def _run_on_done(command: str | None, destination: Path, done: Progress, status:
 
 def _files(count: int) -> str:
     return f"{count} file{'s' * (count != 1)}"
-
-
-def _as_ours(error: Exception) -> EmpiarFSError:
-    return error if isinstance(error, EmpiarFSError) else DownloadError(str(error))

@@ -32,11 +32,12 @@ _COMMANDS = {
     "open": ("open:command", "Print the address of an entry's page, or open it."),
     "run": ("run:command", "Run a program with a mount of its own; needs no root."),
     "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
+    "warm": ("warm:command", "Fetch files into the cache before they are read."),
     "cache": ("cache:command", "See, check, size and clean what is stored of files."),
     "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),
     "demo": ("demo:command", "Show it at work on a small archive, without internet."),
 }
-_ALIASES = {"unmount": "umount", "download": "get"}
+_ALIASES = {"unmount": "umount", "download": "get", "warmup": "warm"}
 _SOURCE_COMMAND = "mount_source"
 
 

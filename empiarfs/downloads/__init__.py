@@ -1,4 +1,4 @@
-"""Copies files of the archive to a local directory: resumable, in parallel, with checksums.
+"""Fetches whole files: to a local directory, resumable and with checksums, or into the cache.
 
 A copy goes through a file of its own beside the place where it belongs, and is renamed once
 it is whole: what has its right name is whole and right. `DEST/SHA256SUMS` says what was
@@ -11,5 +11,6 @@ Threading: `Downloads` starts threads of its own; the rest belongs to one thread
 
 from empiarfs.downloads.manifest import Manifest
 from empiarfs.downloads.running import Downloads, Progress, Wanted
+from empiarfs.downloads.warming import Warming
 
-__all__ = ["Downloads", "Manifest", "Progress", "Wanted"]
+__all__ = ["Downloads", "Manifest", "Progress", "Wanted", "Warming"]

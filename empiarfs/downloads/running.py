@@ -7,29 +7,26 @@ told and left, and the others go on.
 A file that is there already, with the archive's size and time, is left as it is. One that
 differs is somebody's work, and is replaced only if that was asked for.
 
-Threading: `run` starts the threads, and returns when all have ended; `progress` may be read
-from any thread, `stop` be called from any.
+Threading: `run` starts threads; `progress` may be read, `stop` be called from any.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from empiarfs import threads
 from empiarfs.core.files import FileVersion
+from empiarfs.downloads.crew import Crew
 from empiarfs.downloads.manifest import NAME, Manifest
 from empiarfs.downloads.partial import PartialFile, digest_of
 from empiarfs.errors import DownloadError, EmpiarFSError, InterruptedCallError
 from empiarfs.patience import Patience
 from empiarfs.vfs import FileSystem
 
-# As many as keep ten connections at work with files of a piece each.
-_AT_ONCE = 10
 _STEP = 1024 * 1024
 
 
@@ -66,11 +63,16 @@ class Progress:
     there_size: int = 0
     failed: int = 0
 
+    def add(self, **numbers: int) -> None:
+        """Add to the counts of these names."""
+        for name, number in numbers.items():
+            setattr(self, name, getattr(self, name) + number)
+
 
 class Failed(Protocol):
     """Is told of each file that could not be copied."""
 
-    def __call__(self, path: str, error: Exception, /) -> None:
+    def __call__(self, path: str, error: EmpiarFSError, /) -> None:
         """Take note of why."""
         ...
 
@@ -109,7 +111,7 @@ class Downloads:
         self._overwrite = overwrite
         self._failed = failed
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._crew = Crew("download", self._try)
         self.progress = Progress()
         try:
             if makes:
@@ -120,35 +122,16 @@ class Downloads:
 
     def stop(self) -> None:
         """Let `run` end soon; what is under way can be gone on with."""
-        self._stopped.set()
+        self._crew.stop()
 
     def run(self, wanted: Iterable[Wanted], told: Callable[[Progress], None]) -> Progress:
-        """Copy the files.
+        """Copy the files; see `Crew.run`.
 
         Args:
             wanted: Which; taken from as they are copied.
             told: Called a few times a second with what is done so far.
-
-        A KeyboardInterrupt comes out once all threads have ended.
         """
-        left = iter(wanted)
-        running = [
-            thread
-            for _ in range(_AT_ONCE)
-            if (thread := threads.start("download", self._work, left)) is not None
-        ]
-        try:
-            if not running:
-                self._work(left)
-            for thread in running:
-                while thread.is_alive():
-                    thread.join(0.2)
-                    told(self.progress)
-        except BaseException:
-            self.stop()
-            for thread in running:
-                thread.join()
-            raise
+        self._crew.run(wanted, lambda: told(self.progress))
         return self.progress
 
     def is_there(self, wanted: Wanted) -> bool:
@@ -166,16 +149,8 @@ class Downloads:
 
     # -- in the threads --------------------------------------------------------------------
 
-    def _work(self, left: Iterator[Wanted]) -> None:
-        while not self._stopped.is_set():
-            with self._lock:
-                wanted = next(left, None)
-            if wanted is None:
-                return
-            self._try(wanted)
-
     def _try(self, wanted: Wanted) -> None:
-        failure: Exception
+        failure: EmpiarFSError
         try:
             self._copy(wanted)
             return
@@ -244,12 +219,11 @@ class Downloads:
         return target
 
     def _patience(self) -> Patience:
-        return Patience(self._wait_s, self._stopped.is_set)
+        return Patience(self._wait_s, self._crew.stopped.is_set)
 
     def _count(self, **numbers: int) -> None:
         with self._lock:
-            for name, number in numbers.items():
-                setattr(self.progress, name, getattr(self.progress, name) + number)
+            self.progress.add(**numbers)
 
 
 def _fits(path: Path, version: FileVersion) -> bool:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from empiarfs import threads
@@ -64,6 +65,8 @@ _PREPARED = 5
 _PREPARED_FOR = 1024 * 1024
 # How often who waits without a thread that fetches looks whether there can be one.
 _NO_THREAD_S = 0.25
+# How often who warms looks whether there is room.
+_NO_ROOM_S = 0.05
 # Plans that wait for the foreseeing thread; older ones are forgotten.
 _PLANS_KEPT = 256
 # Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
@@ -384,9 +387,50 @@ class Fetcher:
         if absent:
             self._launch(file, absent, located, urgent=False)
 
+    def warm(self, file: RemoteFile, wanted: ByteRange, patience: Patience) -> int:
+        """Fetch what is missing of a range, when nothing more pressing is to be done.
+
+        Unlike `prefetch` it returns when all of it has come; unlike `read` it goes behind
+        everybody who waits for bytes, here and in other processes.
+
+        Returns:
+            How many bytes were missing.
+
+        Raises:
+            EmpiarFSError: As `read`.
+        """
+        pieces, fetched = pieces_covering(wanted), 0
+        while True:
+            located = Located()
+            nowhere = self._nowhere(file, pieces, located)
+            if not nowhere and not located.flights:
+                return fetched
+            patience.check()
+            launched = self._as_room_allows(file, nowhere)
+            if launched:
+                self._launch(file, launched, located, urgent=False)
+                fetched += sum(piece_size(piece, file.size) for piece in launched)
+            elif not located.flights:
+                time.sleep(_NO_ROOM_S)
+            with suppress(SpanAbandoned):
+                self._wait_for(file, located, dict(located.flights), patience)
+
     def _absent(self, file: RemoteFile, pieces: Sequence[int], located: Located) -> list[int]:
         """Return those of `pieces` that are nowhere, as many as may be foreseen now."""
+        return self._as_room_allows(file, self._nowhere(file, pieces, located))
+
+    def _as_room_allows(self, file: RemoteFile, pieces: Sequence[int]) -> list[int]:
         room = self._in_flight.room
+        allowed: list[int] = []
+        for piece in pieces:
+            room -= piece_size(piece, file.size)
+            if room < 0:
+                break
+            allowed.append(piece)
+        return allowed
+
+    def _nowhere(self, file: RemoteFile, pieces: Sequence[int], located: Located) -> list[int]:
+        """Return those of `pieces` that are nowhere; note in `located` where others are."""
         absent: list[int] = []
         found = self._in_memory(file, pieces)
         located.held.update(found.held)
@@ -394,12 +438,11 @@ class Fetcher:
         missing = found.missing(pieces)
         for block in dict.fromkeys(map(block_of, missing)):
             places = self._store.peek(BlockKey(file.short_key, block))
-            for piece in missing:
-                if block_of(piece) == block and not places >> place_of(piece) & 1:
-                    room -= piece_size(piece, file.size)
-                    if room < 0:
-                        return absent
-                    absent.append(piece)
+            absent.extend(
+                piece
+                for piece in missing
+                if block_of(piece) == block and not places >> place_of(piece) & 1
+            )
         return absent
 
     # -- the rest --------------------------------------------------------------------------
@@ -428,9 +471,9 @@ class Fetcher:
             "connection_bytes_per_s": int(self._workers.speed),
         }
 
-    def flush(self, timeout_s: float = 5.0) -> None:
-        """Write what waits for the disk."""
-        self._pending.flush(timeout_s)
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Write what waits for the disk; return whether that was done in time."""
+        return self._pending.flush(timeout_s)
 
     def close(self) -> None:
         """Fail all who wait, write what waits for the disk, end the threads."""
