@@ -28,14 +28,21 @@ T = TypeVar("T")
 
 
 class Entrant:
-    """One of the attempts, for whoever carries it out."""
+    """One of the attempts, for whoever carries it out.
+
+    Attributes:
+        was_out: Whether it was ever told to stop. The other attempt may have failed since.
+    """
 
     def __init__(self, contest: _Contest[T]) -> None:
         self._contest = contest
+        self.was_out = False
 
     def is_out(self) -> bool:
         """Tell whether the other attempt was answered first, or nobody waits any more."""
-        return self._contest.is_out(self)
+        if self._contest.is_out(self):
+            self.was_out = True
+        return self.was_out
 
     def answered(self) -> None:
         """Say that the headers have come.
@@ -44,6 +51,7 @@ class Entrant:
             InterruptedCallError: Those of the other attempt were sooner.
         """
         if not self._contest.take(self):
+            self.was_out = True
             raise InterruptedCallError("another answer came first")
 
 
@@ -161,7 +169,7 @@ def race(
         hedges.answered()
         return result
     except InterruptedCallError as exc:
-        if not contest.is_out(first):
+        if not first.was_out:
             raise
         return contest.result_of_second(patience, exc)
     except EmpiarFSError as exc:

@@ -90,8 +90,12 @@ def test_a_quick_failure_is_not_waited_with(server: BrokenServer, client: Archiv
     assert time.monotonic() - began_s < 1
 
 
-def test_nobody_is_interrupted_by_a_second_answer_that_breaks_off() -> None:
+@pytest.mark.parametrize("second_is_over", [False, True])
+def test_nobody_is_interrupted_by_a_second_answer_that_breaks_off(second_is_over: bool) -> None:
     is_first, first_was_stopped = True, threading.Event()
+
+    def is_alone() -> bool:
+        return all(t.name != "empiarfs-again" for t in threading.enumerate())
 
     def ask(patience: Patience, entrant: Entrant) -> None:
         nonlocal is_first
@@ -99,6 +103,8 @@ def test_nobody_is_interrupted_by_a_second_answer_that_breaks_off() -> None:
             is_first = False
             wait_until(entrant.is_out)
             first_was_stopped.set()
+            if second_is_over:
+                wait_until(is_alone)
             raise InterruptedCallError("cancelled")
         entrant.answered()
         wait_until(first_was_stopped.is_set)
