@@ -63,10 +63,12 @@ finish() {
 }
 
 step() {
-  local before=$SECONDS
+  local before=$SECONDS status=0
   say "> ${*/"$OWN_NETWORK"/...}"
-  "$@"
+  # Said aloud: behind `||`, as a caller may stand, `set -e` ends nothing.
+  "$@" || status=$?
   echo "  ($((SECONDS - before)) s)"
+  return "$status"
 }
 
 # Give a program a network of its own, with nothing in it but loopback, where root may: then

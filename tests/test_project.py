@@ -162,3 +162,13 @@ def test_files_of_every_tool_are_ignored_by_git() -> None:
     assert {".venv/", "__pycache__/", ".mypy_cache/", ".pytest_cache/", ".ruff_cache/"} <= set(
         ignored
     )
+
+
+def test_a_step_that_fails_is_never_lost() -> None:
+    """Whoever calls it behind `||` has switched off `set -e` inside it."""
+    script = ". scripts/lib.sh; . scripts/lib_tests.sh; step false || echo noticed; step true"
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+
+    assert "noticed" in done.stdout
