@@ -15,28 +15,35 @@ from empiarfs import __version__
 from empiarfs.cli.sources import is_source
 from empiarfs.core.secrets import shown_url
 
-# Name: module below empiarfs.cli and name in it, what --help says.
-_COMMANDS = {
-    "mount": ("mount:command", "Mount EMPIAR, or a part of it, on a directory."),
-    "umount": ("umount:command", "Unmount."),
-    "status": ("status:command", "Show what is mounted, and how it does."),
-    "search": ("search:command", "Find entries by words, formats, sizes, dates."),
-    "ls": ("ls:command", "List a directory of the archive, without a mount."),
-    "cat": ("cat:command", "Write files of the archive to the standard output."),
-    "head": ("cat:head_command", "Write the beginning of files of the archive."),
-    "find": ("find:command", "Find files of the archive by name, size and time."),
-    "du": ("du:command", "Add up the sizes of files of the archive."),
-    "tree": ("tree:command", "Show directories of the archive as a tree."),
-    "info": ("info:command", "Tell what an entry is, or what is in a file."),
-    "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
-    "open": ("open:command", "Print the address of an entry's page, or open it."),
-    "run": ("run:command", "Run a program with a mount of its own; needs no root."),
-    "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
-    "warm": ("warm:command", "Fetch files into the cache before they are read."),
-    "cache": ("cache:command", "See, check, size and clean what is stored of files."),
-    "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),
-    "demo": ("demo:command", "Show it at work on a small archive, without internet."),
+# By heading of --help: name, then module below empiarfs.cli and name in it, what --help says.
+_GROUPS = {
+    "Look": {
+        "search": ("search:command", "Find entries by words, formats, sizes, dates."),
+        "info": ("info:command", "Tell what an entry is, or what is in a file."),
+        "ls": ("ls:command", "List a directory of the archive, without a mount."),
+        "find": ("find:command", "Find files of the archive by name, size, time and role."),
+        "du": ("du:command", "Add up the sizes of files of the archive."),
+        "tree": ("tree:command", "Show directories of the archive as a tree."),
+        "cat": ("cat:command", "Write files of the archive to the standard output."),
+        "head": ("cat:head_command", "Write the beginning of files of the archive."),
+        "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
+        "open": ("open:command", "Print the address of an entry's page, or open it."),
+        "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),
+    },
+    "Get": {
+        "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
+        "warm": ("warm:command", "Fetch files into the cache before they are read."),
+        "cache": ("cache:command", "See, check, size and clean what is stored of files."),
+    },
+    "Run": {
+        "mount": ("mount:command", "Mount EMPIAR, or a part of it, on a directory."),
+        "umount": ("umount:command", "Unmount."),
+        "status": ("status:command", "Show what is mounted, and how it does."),
+        "run": ("run:command", "Run a program with a mount of its own; needs no root."),
+        "demo": ("demo:command", "Show it at work on a small archive, without internet."),
+    },
 }
+_COMMANDS = {name: told for group in _GROUPS.values() for name, told in group.items()}
 _ALIASES = {"unmount": "umount", "download": "get", "warmup": "warm"}
 _SOURCE_COMMAND = "mount_source"
 
@@ -70,8 +77,9 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        for heading, group in _GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, text) for name, (_, text) in group.items()])
 
 
 def _no_such_command(ctx: click.Context, word: str) -> click.UsageError:
