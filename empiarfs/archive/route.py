@@ -43,6 +43,22 @@ def route_problem(base_url: str, *, timeout_s: float = 2.0) -> str | None:
     return f"no way to {host}: {problems[0]}"
 
 
+def connection_problem(base_url: str, *, timeout_s: float = 10.0) -> str | None:
+    """Return why nobody answers there, or None; makes one connection, and says nothing by it.
+
+    For when nothing else is under way: the connection isn't one of the budget's.
+
+    Raises:
+        ConfigError: The URL or the proxy can't be used.
+    """
+    host, port = _peer(base_url)
+    try:
+        with socket.create_connection((host, port), timeout_s):
+            return None
+    except OSError as exc:
+        return f"{host}, port {port}: {exc.strerror or exc}"
+
+
 def _peer(base_url: str) -> tuple[str, int]:
     """Return the host and the port that connections go to."""
     origin = origin_from(base_url)

@@ -39,6 +39,7 @@ _GROUPS = {
         "mount": ("mount:command", "Mount EMPIAR, or a part of it, on a directory."),
         "umount": ("umount:command", "Unmount."),
         "status": ("status:command", "Show what is mounted, and how it does."),
+        "doctor": ("doctor:command", "Find out what keeps it from working here."),
         "run": ("run:command", "Run a program with a mount of its own; needs no root."),
         "demo": ("demo:command", "Show it at work on a small archive, without internet."),
     },

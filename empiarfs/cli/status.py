@@ -66,7 +66,7 @@ def command(
         return show_errors(mount_point, since, as_json=as_json, quiet=quiet)
     if since is not None:
         raise click.UsageError("--since goes with --errors only")
-    found = _all() if mount_point is None else [_one(mount_point)]
+    found = every_mount() if mount_point is None else [_one(mount_point)]
     if as_json:
         click.echo(json.dumps({"mounts": found} if mount_point is None else found[0], indent=2))
     elif not quiet:
@@ -75,7 +75,8 @@ def command(
     return 1 if failed else 0
 
 
-def _all() -> list[Status]:
+def every_mount() -> list[Status]:
+    """Return the state of each mount of this user; of all of the machine for root."""
     from empiarfs.control import registered
     from empiarfs.mount.table import our_mounts
 
