@@ -99,6 +99,11 @@ class Catalog:
             return "the disk takes too long"
         return self._reading.unwell or self._writing.unwell
 
+    @property
+    def dropped(self) -> int:
+        """How often something that was put couldn't be written, by this process."""
+        return self._writer.dropped
+
     def directory(self, path: str) -> KnownDirectory | None:
         """Return what is known of a directory, or None.
 

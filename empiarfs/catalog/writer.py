@@ -170,6 +170,12 @@ class Writer:
             idle = self._condition.wait_for(self._is_idle, timeout_s)
             return idle and self._dropped == dropped
 
+    @property
+    def dropped(self) -> int:
+        """How much of what was queued so far couldn't be written."""
+        with self._condition:
+            return self._dropped
+
     def close(self, timeout_s: float) -> None:
         """Write what is queued, for at most `timeout_s`, and end the thread."""
         self.flush(timeout_s)

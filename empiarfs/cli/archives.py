@@ -63,6 +63,11 @@ class Archive:
         return self.parts.files
 
     @property
+    def tree_parts(self) -> TreeParts | Parts:
+        """What tells names, sizes and versions."""
+        return self._parts
+
+    @property
     def parts(self) -> Parts:
         """What it is made of."""
         if not isinstance(self._parts, Parts):

@@ -28,6 +28,7 @@ _GROUPS = {
         "head": ("cat:head_command", "Write the beginning of files of the archive."),
         "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
         "open": ("open:command", "Print the address of an entry's page, or open it."),
+        "index": ("index:command", "Learn all names and exact sizes of entries."),
         "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),
     },
     "Get": {

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cachetools import LRUCache
 
@@ -178,14 +179,7 @@ class Tree:
             return self._directories.get(path)
 
     def _load(self, path: str, patience: Patience, coming: str = "") -> Directory:
-        with self._lock:
-            directory = self._directories.get(path)
-        if directory is None:
-            known = self._catalog.directory(path)
-            if known is not None:
-                self._counters.add("listings_from_catalog")
-                self._note_refused(path, known.refused_count)
-                directory = self._keep(Directory(known))
+        directory = self.in_memory(path) or self._from_catalog(path)
         if directory is not None and self._is_fresh(directory):
             return directory
         old = directory
@@ -203,10 +197,46 @@ class Tree:
             old.no_refresh_before_s = time.monotonic() + self._config.stale_pause_s
             return old
 
+    def _from_catalog(self, path: str) -> Directory | None:
+        known = self._catalog.directory(path)
+        if known is None:
+            return None
+        self._counters.add("listings_from_catalog")
+        self._note_refused(path, known.refused_count)
+        return self._keep(Directory(known))
+
     def foresee_directory(self, path: str) -> None:
         """Fetch a listing that is wanted in a moment, if there is such a directory."""
         if self.in_memory(path) is None:
             threads.start("ahead", self._try_directory, path)
+
+    def renewed(self, path: str, since_s: float, patience: Patience) -> Directory:
+        """Return the directory at `path` by a listing that is no older than `since_s`.
+
+        Args:
+            path: Of the directory.
+            since_s: Wall-clock seconds since 1970; an older listing is fetched anew, however
+                far it may be believed otherwise.
+            patience: Of the caller.
+
+        Raises:
+            NotFoundError: The archive has no such directory.
+            EmpiarFSError: It can't be asked. An older listing is no answer.
+        """
+        directory = self.in_memory(path)
+        if directory is not None and directory.fetched_s >= since_s:
+            return directory
+        renew = partial(self._renew, path, since_s, patience)
+        found = self._loading.run(path, patience, renew)
+        # What another caller had asked for may be an older one. Not again and again: a clock
+        # may be set back meanwhile.
+        return found if found.fetched_s >= since_s else self._loading.run(path, patience, renew)
+
+    def _renew(self, path: str, since_s: float, patience: Patience) -> Directory:
+        directory = self.in_memory(path) or self._from_catalog(path)
+        if directory is not None and directory.fetched_s >= since_s:
+            return directory
+        return self._refresh(path, directory, patience)
 
     def _try_directory(self, path: str) -> None:
         try:
@@ -449,6 +479,19 @@ class Tree:
     def foresee_versions(self, directory: Directory, rows: Iterable[int]) -> None:
         """Ask for the versions of these rows of a directory, and wait for none of them."""
         self._versions.foresee(directory, rows)
+
+    def ask_versions(
+        self, directory: Directory, rows: Iterable[int], patience: Patience
+    ) -> dict[int, EmpiarFSError]:
+        """Ask for those of the versions of these rows that aren't known, and wait for all.
+
+        Returns:
+            Why a version couldn't be had, by row.
+
+        Raises:
+            InterruptedCallError: The caller stopped waiting; what came is kept.
+        """
+        return self._versions.ask(directory, rows, patience)
 
     def forget_version(self, path: str, old: FileVersion) -> None:
         """Forget the version of a file, since the archive was seen to hold another one."""

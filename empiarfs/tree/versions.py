@@ -25,6 +25,7 @@ from empiarfs.errors import (
     EmpiarFSError,
     ForbiddenError,
     GaveUpError,
+    InterruptedCallError,
     NotFoundError,
     without_frames,
 )
@@ -129,26 +130,58 @@ class VersionAsker:
         with directory.condition:
             self._ask(directory, rows)
 
+    def ask(
+        self, directory: Directory, rows: Iterable[int], patience: Patience
+    ) -> dict[int, EmpiarFSError]:
+        """Ask for those of the sizes of `rows` that aren't known, and wait for all of them.
+
+        Returns:
+            Why a size couldn't be had, by row.
+
+        Raises:
+            InterruptedCallError: The caller stopped waiting; what came is kept.
+        """
+        with directory.condition:
+            unknown = self._unknown(directory, rows)
+            directory.asked.update(unknown)
+        failed = self._ask_sizes(directory, unknown, patience) if unknown else {}
+        if any(isinstance(error, InterruptedCallError) for error in failed.values()):
+            raise InterruptedCallError("interrupted")
+        names = {directory.items[row].name: row for row in unknown}
+        return {names[name]: error for name, error in failed.items() if name in names}
+
     def _ask(self, directory: Directory, batch: Iterable[int], wanted: int = -1) -> None:
         rows = [
             row
-            for row in batch
-            if not directory.items[row].is_directory
-            and directory.versions[row] is None
-            and row not in directory.asked
-            and (row == wanted or row not in directory.failures)
+            for row in self._unknown(directory, batch)
+            if row == wanted or row not in directory.failures
         ]
         if not rows:
             return
         directory.asked.update(rows)
-        if threads.start("sizes", self._ask_sizes, directory, rows) is None:
+        patience = Patience(self._config.batch_s)
+        if threads.start("sizes", self._ask_sizes, directory, rows, patience) is None:
             directory.asked.difference_update(rows)
             if wanted in rows:
                 raise GaveUpError("no thread to ask the archive with")
             return
         self._counters.add("size_requests_saved", len(rows) - (wanted in rows))
 
-    def _ask_sizes(self, directory: Directory, rows: list[int]) -> None:
+    @staticmethod
+    def _unknown(directory: Directory, rows: Iterable[int]) -> list[int]:
+        """Return the files among `rows` whose size is neither known nor being asked for."""
+        return [
+            row
+            for row in rows
+            if not directory.items[row].is_directory
+            and directory.versions[row] is None
+            and row not in directory.asked
+        ]
+
+    def _ask_sizes(
+        self, directory: Directory, rows: list[int], patience: Patience
+    ) -> dict[str, EmpiarFSError]:
+        """Ask for the sizes of `rows`, all noted as asked for; return what failed, by name."""
         items = [directory.items[row] for row in rows]
         came: dict[str, FileVersion] = {}
         failed: dict[str, EmpiarFSError] = {}
@@ -156,7 +189,7 @@ class VersionAsker:
             answers = self._client.heads(
                 directory.path,
                 items,
-                patience=Patience(self._config.batch_s),
+                patience=patience,
                 answered=lambda name, version: self._note_version(directory, name, version, came),
             )
             failed.update(answers)
@@ -169,6 +202,7 @@ class VersionAsker:
         finally:
             self._end_asking(directory, rows, failed)
             self._catalog.put_versions(directory.path, came)
+        return failed
 
     def _note_version(
         self, directory: Directory, name: str, version: FileVersion, came: dict[str, FileVersion]

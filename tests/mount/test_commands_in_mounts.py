@@ -57,6 +57,22 @@ def test_what_the_mount_has_read_is_not_fetched_again(served: Served) -> None:
         assert len(expected) == (served.root / NAME).stat().st_size
 
 
+def test_what_was_indexed_costs_the_mount_nothing(served: Served) -> None:
+    with mounted(served.server.url) as mount:
+        assert mount.command("index", mount.path / "10028", mount.path / "10005").returncode == 0
+        mark = served.server.mark()
+        found = mount.run("find", mount.path / "10028", "-type", "f", "-printf", "%P %s\n")
+        mount.run("du", "-s", mount.path / "10005")
+        listed = mount.run("ls", "-lR", mount.path / "10005", mount.path / "10028")
+
+        assert served.server.requests_since(mark) == []
+    files = [path for path in (served.root / "10028").rglob("*") if path.is_file()]
+    below = served.root / "10028"
+    expected = {f"{path.relative_to(below)} {path.stat().st_size}".encode() for path in files}
+    assert set(found.stdout.splitlines()) == expected
+    assert listed.returncode == 0
+
+
 def test_a_mount_of_one_entry_is_understood(served: Served) -> None:
     with mounted(served.server.url) as mount:
         mount.umount()

@@ -1,0 +1,12 @@
+"""What commands without a mount need of the archive's names: looking around, and more.
+
+    browser.py   looking around: names, directories, many exact sizes
+    indexing.py  learning a whole tree, many directories at a time
+
+All of it asks the tree (`empiarfs.tree`), so what it learns is in the catalog for all mounts
+and commands.
+"""
+
+from empiarfs.browse.browser import Browser, Exact, Item
+
+__all__ = ["Browser", "Exact", "Item"]

@@ -1,0 +1,48 @@
+"""The examples of docs/indexing.md do what the page shows, one after the other."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from empiarfs.config import DEFAULT_ARCHIVE_URL
+from tests.cli.test_documented import make_archive
+from tests.cli.test_finding_page import shown_by
+from tests.support import tree
+from tests.support.apache import ApacheServer
+from tests.support.commands import Commands
+from tests.support.pages import examples
+from tests.support.users import CHECKOUT
+
+pytestmark = pytest.mark.apache
+
+PAGE = CHECKOUT / "docs" / "indexing.md"
+REAL = DEFAULT_ARCHIVE_URL.partition("://")[2].partition("/")[0]
+
+
+def test_the_examples_print_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tree.temporary_root() as root:
+        make_archive(root)
+        with ApacheServer(root) as server:
+            run = Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+            for command, output in examples(PAGE):
+                words = shlex.split(command, comments=True)
+                if words[0] == "empiarfs":
+                    done = run(*words[1:])
+                    shown = done.out.decode() + done.err
+                else:
+                    ended = run.in_shell(command)
+                    shown = (ended.stdout + ended.stderr).decode()
+                shown = re.sub(r"http://127\.0\.0\.1:\d+/", f"https://{REAL}/", shown)
+                assert shown_by(output, shown), f"{command} printed\n{shown}"
+
+
+@pytest.mark.parametrize("name", ["index"])
+def test_every_command_has_an_example(name: str) -> None:
+    assert any(command.startswith(f"empiarfs {name}") for command, _ in examples(PAGE))
