@@ -302,3 +302,22 @@ def test_sizes_of_known_names_in_order_are_asked_for_ahead(tmp_path: Path) -> No
 
     assert sorted(rig.archive.batches) == [1, 7, 32]
     rig.catalog.close()
+
+
+def test_what_another_process_has_learnt_meanwhile_is_not_asked_for(
+    rig: Rig, tmp_path: Path, archive: FakeArchive
+) -> None:
+    directory = rig.tree.directory("10934/data", patience())
+    rig.catalog.flush()
+    other = Rig(tmp_path, archive)
+    other.tree.ask_versions(
+        other.tree.directory("10934/data", patience()), range(len(NAMES)), patience()
+    )
+    other.catalog.close()
+    archive.probed.clear()
+    directory.elsewhere_from_s = 0.0
+
+    found = [rig.tree.version(f"10934/data/{name}", patience()).size for name in NAMES]
+
+    assert found == [len(name) for name in NAMES]
+    assert (archive.probed, archive.headed) == ([], [])

@@ -27,6 +27,9 @@ _ABSENCES_FOR_BELIEF = 5
 _BELIEF_S = 600.0
 # How soon after reading the names a program asks for the first size, and for the next.
 _LISTED_S = 10.0
+# How long sizes that other processes may have learnt aren't looked for in the catalog: it
+# takes 4 µs a row, and so at most 1 % of the time.
+_ELSEWHERE_S, _ELSEWHERE_A_ROW_S = 5.0, 0.0004
 # Bounds the absences remembered for one directory.
 _ABSENCES_KEPT = 4096
 
@@ -69,6 +72,8 @@ class Directory:
         no_refresh_before_s: Monotonic time before which a stale listing isn't refreshed.
         listed_until_s: Monotonic time until which a program that wants sizes counts as
             one that has just listed the directory.
+        elsewhere_from_s: Monotonic time from which sizes that aren't known may be looked for
+            in the catalog.
     """
 
     def __init__(self, known: KnownDirectory) -> None:
@@ -94,6 +99,8 @@ class Directory:
         self._absences = 0
         self._believed_until_s = 0.0
         self._children: tuple[DirectoryItem, ...] | None = None
+        self.elsewhere_from_s = 0.0
+        self._note_look_elsewhere()
 
     def children(self) -> tuple[DirectoryItem, ...]:
         """Return the children in listing order; the same tuple at each call."""
@@ -113,6 +120,19 @@ class Directory:
                 for item, version in zip(self.items, self.versions, strict=True)
             )
         return KnownDirectory(self.path, self.fetched_s, rows, self.refused_count)
+
+    def may_be_known_elsewhere(self) -> bool:
+        """Tell whether to look for sizes in the catalog again; seldom, as that takes its time."""
+        with self.condition:
+            if time.monotonic() < self.elsewhere_from_s:
+                return False
+            self._note_look_elsewhere()
+            return True
+
+    def _note_look_elsewhere(self) -> None:
+        self.elsewhere_from_s = (
+            time.monotonic() + _ELSEWHERE_S + _ELSEWHERE_A_ROW_S * len(self.items)
+        )
 
     def note_listed(self) -> None:
         """Remember that a program has read the names, and may want sizes next."""

@@ -83,6 +83,8 @@ class VersionAsker:
         Raises:
             EmpiarFSError: It couldn't be had, now or a moment ago.
         """
+        if directory.versions[index] is None:
+            self._take_over(directory)
         with directory.condition:
             directory.wanted[index] = directory.wanted.get(index, 0) + 1
             try:
@@ -107,6 +109,26 @@ class VersionAsker:
                 directory.wanted[index] -= 1
                 if not directory.wanted[index]:
                     del directory.wanted[index]
+
+    def _take_over(self, directory: Directory) -> None:
+        """Take over what other processes have learnt beside the same listing meanwhile.
+
+        Such as an index: a mount that has the directory in memory would ask for all of it.
+        """
+        if not directory.may_be_known_elsewhere():
+            return
+        known = self._catalog.directory(directory.path)
+        # The same listing has the same rows in the same order.
+        if known is None or known.fetched_s != directory.fetched_s:
+            return
+        if len(known.rows) != len(directory.items):
+            return
+        with directory.condition:
+            for index, row in enumerate(known.rows):
+                is_open = directory.versions[index] is None and index not in directory.previous
+                if row.version is not None and is_open and row.item == directory.items[index]:
+                    directory.versions[index] = row.version
+            directory.condition.notify_all()
 
     def _start_asking(self, directory: Directory, index: int) -> None:
         """Ask for the size of a row and of some that follow; the caller holds the condition."""
