@@ -1,10 +1,12 @@
 """What commands without a mount need of the archive's names: looking around, and more.
 
-    browser.py   looking around: names, directories, many exact sizes
-    indexing.py  learning a whole tree, many directories at a time
+    browser.py      looking around: names, directories, many exact sizes
+    indexing.py     learning a whole tree, many directories at a time
+    tables.py       what is known of a tree as a table, and back
+    table_files.py  such tables in files
 
-All of it asks the tree (`empiarfs.tree`), so what it learns is in the catalog for all mounts
-and commands.
+What asks the archive asks the tree (`empiarfs.tree`), so that what it learns is in the catalog
+for all mounts and commands.
 """
 
 from empiarfs.browse.browser import Browser, Exact, Item

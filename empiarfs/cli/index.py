@@ -8,8 +8,10 @@ couldn't be had: objects with `path` and `why`). Keys may be added, and don't ch
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -74,12 +76,27 @@ class _Indexed:
 @click.command("index")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--refresh", is_flag=True, help="List everything anew, however fresh it is.")
+@click.option(
+    "--export",
+    "export_to",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Then write it all to FILE.tsv, FILE.tsv.gz or FILE.parquet.",
+)
+@click.option(
+    "--import",
+    "import_from",
+    metavar="FILE|URL",
+    help="First take what such a file says; without TARGET, only that.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reading_options
 def command(
     *,
     targets: tuple[str, ...],
     refresh: bool,
+    export_to: Path | None,
+    import_from: str | None,
     as_json: bool,
     verbose: bool,
     quiet: bool,
@@ -93,15 +110,22 @@ def command(
     from empiarfs.cli.archives import Archives
     from empiarfs.cli.failures import Failures
     from empiarfs.cli.output import Form, Output
+    from empiarfs.core.targets import ALL
 
+    if not targets and (import_from is None or export_to is not None):
+        raise click.UsageError("nothing to index: name an entry, such as EMPIAR-10934")
+    if export_to is not None:
+        from empiarfs.browse.table_files import check_format
+
+        check_format(export_to)
     since_s = time.time() - (0.0 if refresh else _BELIEVED_S)
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         places = [archives.find(word) for word in targets]
-        if not places:
-            raise click.UsageError("nothing to index: name an entry, such as EMPIAR-10934")
-        for target, _ in places:
-            if not target.path:
-                raise ConfigError("all of the archive can't be indexed at once: name entries")
+        _check(places)
+        if import_from is not None:
+            said = _imported(archives.find(ALL)[1], import_from)
+            if not (quiet or as_json):
+                click.echo(said)
         with Output(Form(as_json=as_json)) as output:
             for target, archive in places:
                 with failures.caught(target.spelt):
@@ -111,7 +135,50 @@ def command(
                     elif not quiet:
                         output.line(indexed.line)
                     output.flush()
+        if export_to is not None:
+            said = _exported(places, export_to)
+            if not (quiet or as_json):
+                click.echo(said)
     return failures.status
+
+
+def _check(places: list[tuple[Target, Archive]]) -> None:
+    """Refuse what can't be done, before anything is asked."""
+    for target, archive in places:
+        if not target.path:
+            raise ConfigError("all of the archive can't be indexed at once: name entries")
+        if archive is not places[0][1]:
+            raise ConfigError("these lie in several archives, or have several cache directories")
+
+
+def _imported(archive: Archive, source: str) -> str:
+    """Take what a file says, and return how much that is."""
+    from empiarfs.browse.table_files import import_index
+    from empiarfs.cli.knowing import age_words, downloaded
+    from empiarfs.core.secrets import shown_url
+
+    catalog, url = archive.tree_parts.catalog, archive.tree_parts.client.base_url
+    if re.match("https?://", source, re.IGNORECASE):
+        shown = shown_url(source) if "@" in source else source
+        with downloaded(archive.config, source, archive.tree_parts.counters) as file:
+            taken = import_index(catalog, url, file, shown)
+    else:
+        taken = import_index(catalog, url, Path(source))
+    age = age_words(taken.oldest_s)
+    return (
+        f"took {_count(taken.stored, 'directory', 'directories')} of {taken.directories:,}, with "
+        f"{_count(taken.files, 'file')} in all; the oldest listing is {age}"
+    )
+
+
+def _exported(places: list[tuple[Target, Archive]], file: Path) -> str:
+    """Write what is known of the targets, and return how much that is."""
+    from empiarfs.browse.table_files import export_index
+
+    archive = places[0][1]
+    tops = [target.path for target, _ in places]
+    rows = export_index(archive.tree_parts.catalog, archive.tree_parts.client.base_url, tops, file)
+    return f"wrote {_count(rows, 'row')} to {file}"
 
 
 def _index(

@@ -74,7 +74,7 @@ def export_entries(
     written = itertools.count()
     shared = (_shared(known, written) for known in store.all_known())
     try:
-        with _replacing(file) as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+        with replacing(file) as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
             for line in snapshot_lines(head, shared):
                 packed.write(line)
     except OSError as exc:
@@ -131,7 +131,7 @@ def _shared(known: Known, written: Iterator[int]) -> SharedEntry:
 
 
 @contextlib.contextmanager
-def _replacing(file: Path) -> Iterator[IO[bytes]]:
+def replacing(file: Path) -> Iterator[IO[bytes]]:
     """Lend a new file that takes the place of `file` once it is written wholly."""
     if file.exists() and not file.is_file():
         # A pipe or a device, whose place nothing may take.
