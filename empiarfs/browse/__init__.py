@@ -2,6 +2,7 @@
 
     browser.py      looking around: names, directories, many exact sizes
     indexing.py     learning a whole tree, many directories at a time
+    comparing.py    what has changed since
     tables.py       what is known of a tree as a table, and back
     table_files.py  such tables in files
 

@@ -29,6 +29,7 @@ _GROUPS = {
         "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
         "open": ("open:command", "Print the address of an entry's page, or open it."),
         "index": ("index:command", "Learn all names and exact sizes of entries."),
+        "diff": ("diff:command", "Show what has changed since entries were indexed."),
         "catalog": ("catalog:command", "Share what is known of entries: update, export, import."),
     },
     "Get": {

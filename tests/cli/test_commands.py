@@ -42,6 +42,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "tree",
         "info",
         "index",
+        "diff",
         "demo",
     ):
         assert f"\n  {name} " in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -23,6 +24,13 @@ PAGE = CHECKOUT / "docs" / "indexing.md"
 REAL = DEFAULT_ARCHIVE_URL.partition("://")[2].partition("/")[0]
 
 
+def change(data: Path) -> None:
+    """Do to the archive what the page says has happened to it."""
+    for name, size in (("particles.star", 300), ("movies/movie_004.tif", 2_100_500)):
+        tree.write_file(data / name, bytes(size))
+        os.utime(data / name, (1_636_272_000, 1_636_272_000))
+
+
 def test_the_examples_print_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -31,7 +39,11 @@ def test_the_examples_print_what_the_page_shows(
         make_archive(root)
         with ApacheServer(root) as server:
             run = Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+            compared = 0
             for command, output in examples(PAGE):
+                compared += command == "empiarfs diff EMPIAR-10934"
+                if compared == 2:
+                    change(root / "10934/data")
                 words = shlex.split(command, comments=True)
                 if words[0] == "empiarfs":
                     done = run(*words[1:])
@@ -43,6 +55,6 @@ def test_the_examples_print_what_the_page_shows(
                 assert shown_by(output, shown), f"{command} printed\n{shown}"
 
 
-@pytest.mark.parametrize("name", ["index"])
+@pytest.mark.parametrize("name", ["index", "diff"])
 def test_every_command_has_an_example(name: str) -> None:
     assert any(command.startswith(f"empiarfs {name}") for command, _ in examples(PAGE))
