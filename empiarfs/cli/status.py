@@ -10,7 +10,9 @@ With `--json` each mount is an object with at least these keys:
 
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
 "offline"), `connections` (to the archive, now), `limit_rate` (bytes a second, or null),
-`open_files`, `catalog` (`unwell`, and `rebuilt`: what was set aside, and why), `counters`.
+`open_files`, `catalog` (`unwell`, and `rebuilt`: what was set aside, and why), `counters`,
+`crawls` (programs that go, or went, through all of the archive: `pid`, `program`, `began_s`,
+`last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`).
 With a mount point it is that object, without one `{"mounts": [...]}`. Keys may be added, and
 don't change.
 
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from empiarfs.cli.options import verbosity
-from empiarfs.cli.terminal import amount
+from empiarfs.cli.terminal import amount, in_one_line
 from empiarfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -156,6 +158,10 @@ def _print(found: list[Status], *, verbose: bool) -> None:
     for status in found:
         table.add_row(*_row(status))
     console.print(table)
+    for status in found:
+        for crawl in status.get("crawls", ()):
+            if not crawl["has_ended"]:
+                click.echo(f"crawl on {_text(status['mount_point'])}: {_crawl(crawl)}")
 
 
 def _row(status: Status) -> list[str]:
@@ -186,6 +192,7 @@ def _print_details(status: Status) -> None:
     ]
     if status["cache"].get("unwell"):
         lines.append(("cache disk", status["cache"]["unwell"]))
+    lines += [("crawl", _crawl(crawl)) for crawl in status.get("crawls", ())]
     catalog = status.get("catalog", {})
     lines += [(f"catalog {name}", catalog[name]) for name in catalog if catalog[name]]
     lines += [(name, count) for name, count in status.get("counters", {}).items() if count]
@@ -210,6 +217,15 @@ def _cache(cache: Status) -> str:
     if cache.get("limit") is None:
         return "-"
     return f"{amount(cache['used'])} of {amount(cache['limit'])}"
+
+
+def _crawl(crawl: Status) -> str:
+    """Return who goes through all of the archive, and how far it came."""
+    where = "ended" if crawl["has_ended"] else f"at {_text(crawl['at'])}"
+    return in_one_line(
+        f"{_text(crawl['program'])} (process {crawl['pid']}) since {_since(crawl['began_s'])}, "
+        f"{crawl['entries']} entries, {crawl['directories']} directories, {where}"
+    )
 
 
 def _rate(limit: int | None) -> str:

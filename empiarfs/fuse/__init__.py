@@ -18,6 +18,7 @@ Importing this package loads libfuse, and raises OSError where there is none.
 from __future__ import annotations
 
 from empiarfs.fuse.adapter import AdapterConfig, FuseAdapter
+from empiarfs.fuse.crawls import Crawls
 from empiarfs.fuse.errnos import ERRNO_BY_ERROR, errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.invalidation import Invalidator
@@ -30,6 +31,7 @@ __all__ = [
     "SUBTYPE",
     "VERSION",
     "AdapterConfig",
+    "Crawls",
     "Files",
     "FuseAdapter",
     "Invalidator",

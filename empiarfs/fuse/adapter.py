@@ -100,6 +100,7 @@ class FuseAdapter(mfusepy.Operations):
         caller: Returns who made the request that the calling thread serves; it is given
             a function that tells whether the mount ends.
         refused: Takes down what a program was refused; must not wait for anything.
+        opened_directory: Takes down which process or thread opens which directory; the same.
     """
 
     use_ns = True
@@ -116,6 +117,7 @@ class FuseAdapter(mfusepy.Operations):
         invalidator: Invalidator | None = None,
         caller: Callable[[Callable[[], bool]], Caller] = current_caller,
         refused: Callable[[Refusal], None] = lambda refusal: None,
+        opened_directory: Callable[[int, str], None] = lambda pid, path: None,
     ) -> None:
         self._files = files
         self._config = config
@@ -123,6 +125,7 @@ class FuseAdapter(mfusepy.Operations):
         self._invalidator = invalidator
         self._caller = caller
         self._refused = refused
+        self._opened_directory = opened_directory
         self._ending = threading.Event()
         self._handles = Handles()
         self._journeys = Journeys(config.lookup_s)
@@ -263,6 +266,7 @@ class FuseAdapter(mfusepy.Operations):
     def opendir(self, path: str) -> int:
         """Open a directory."""
         inner = inner_path(path)
+        self._opened_directory(self._caller(self._ending.is_set).pid, inner)
         with self._looking_up(inner, last=True) as patience:
             handle = self._files.open_directory(inner, patience)
             parent = inner.rpartition("/")[0]

@@ -123,6 +123,7 @@ class _Daemon:
         self._before = _device_of(request.mount_point)
         self._ledger = Ledger(request.mount_point, os.environ)
         self._parts = build(request.config, request.root)
+        self._crawls = self._fuse.Crawls()
         self._adapter = self._make_adapter()
 
     def _make_adapter(self) -> Any:
@@ -141,6 +142,7 @@ class _Daemon:
             started=lambda: self._start_thread(self._answer_and_tell, "empiarfs-start"),
             invalidator=fuse.Invalidator() if fuse.can_invalidate() else None,
             refused=self._ledger.note,
+            opened_directory=self._note_opened,
         )
 
     def serve(self) -> None:
@@ -290,6 +292,11 @@ class _Daemon:
             notes=self._notes(),
         )
 
+    def _note_opened(self, pid: int, path: str) -> None:
+        # Whoever goes through a mount of one entry goes through that only.
+        if not self._request.root:
+            self._crawls.opened(pid, path)
+
     def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
         record = self._record()
         status = self._parts.files.status()
@@ -309,6 +316,7 @@ class _Daemon:
                 "place_reason": self._parts.place.reason,
                 "limit_reason": self._parts.directory.limit_reason,
             },
+            "crawls": self._crawls.as_json(),
             "catalog": {
                 "unwell": self._parts.catalog.unwell,
                 "rebuilt": self._parts.catalog.rebuilt,
