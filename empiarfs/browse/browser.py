@@ -12,12 +12,14 @@ Threading: used from one thread; sizes and listings are fetched ahead by the tre
 from __future__ import annotations
 
 import calendar
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from empiarfs.core import paths
 from empiarfs.core.files import FileVersion
+from empiarfs.core.listing import ListingItem
 from empiarfs.errors import EmpiarFSError, GaveUpError, NotDirectoryError, OfflineError
 from empiarfs.patience import Patience
 from empiarfs.tree import Directory, Tree
@@ -59,6 +61,10 @@ class Item:
             return calendar.timegm(time.strptime(self.modified_text, "%Y-%m-%d %H:%M"))
         except ValueError:
             return None
+
+
+# Tells of a file's name whether the file is wanted.
+Wanted = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,29 +122,29 @@ class Browser:
         Raises:
             EmpiarFSError: It isn't known and the archive can't tell now.
         """
-        if not item.is_directory:
-            raise NotDirectoryError(item.path)
-        if len(item.path) > _LONGEST_PATH:
-            # No tool could open what is in there; a listing that leads into itself ends here.
-            raise GaveUpError(f"its path is longer than {_LONGEST_PATH} characters")
+        _check_directory(item)
         directory = self._tree.directory(item.path, self._patience())
         directory.note_listed()
         self.oldest_s = min(self.oldest_s, directory.fetched_s)
-        return [
-            Item(
-                paths.join(item.path, row.name),
-                row.is_directory,
-                row.size_text,
-                row.modified_text,
-            )
-            for row in directory.items
-        ]
+        return _items(item.path, directory.items)
+
+    def _sifted(self, item: Item, wanted: Wanted | None) -> list[Item] | None:
+        """Return what is in a directory, as far as it is wanted, if that is known at once."""
+        if wanted is None:
+            return None
+        _check_directory(item)
+        found = self._tree.sift(item.path, wanted)
+        if found is None:
+            return None
+        self.oldest_s = min(self.oldest_s, found.fetched_s)
+        return _items(item.path, found.items)
 
     def walk(
         self,
         start: Item,
         enters: Callable[[Item], bool],
         failed: Callable[[Item, EmpiarFSError], None],
+        wanted: Wanted | None = None,
     ) -> Iterator[tuple[Item, list[Item]]]:
         """Yield a directory and those below it, each with what is in it.
 
@@ -149,18 +155,24 @@ class Browser:
             start: Where to begin.
             enters: Tells whether a directory is to be visited.
             failed: Called for a directory that can't be read; the walk goes on.
+            wanted: Tells of a name whether a file of that name is; others may be left out.
         """
         todo, foreseen = [start], {start.path}
         while todo:
             item = todo.pop()
             foreseen.discard(item.path)
             try:
-                children = self.children(item)
+                sifted = self._sifted(item, wanted)
+                children = self.children(item) if sifted is None else sifted
             except EmpiarFSError as exc:
                 failed(item, exc)
                 continue
             below = [child for child in children if child.is_directory and enters(child)]
             todo += reversed(below)
+            if sifted is not None:
+                # Where one was known, so are the next, most likely.
+                yield item, children
+                continue
             ahead = [child for child in todo[-_LISTINGS_AHEAD:] if child.path not in foreseen]
             foreseen.update(child.path for child in ahead)
             self.foresee(ahead)
@@ -212,8 +224,10 @@ class Browser:
         directories: dict[str, Directory] = {}
         for item in items:
             parent, name = paths.split(item.path)
-            directory = directories.get(parent) or self._tree.in_memory(parent)
-            if item.is_directory or directory is None:
+            if item.is_directory:
+                continue
+            directory = directories.get(parent) or self._in_memory(parent)
+            if directory is None:
                 continue
             directories[parent] = directory
             row = directory.rows.get(name)
@@ -222,5 +236,28 @@ class Browser:
         for parent, wanted in rows.items():
             self._tree.foresee_versions(directories[parent], wanted)
 
+    def _in_memory(self, path: str) -> Directory | None:
+        """Return a directory that is known, and of which a walk may have needed names only."""
+        directory = self._tree.in_memory(path)
+        if directory is None:
+            with contextlib.suppress(EmpiarFSError):
+                return self._tree.directory(path, self._patience())
+        return directory
+
     def _patience(self) -> Patience:
         return Patience(self._lookup_s, self._waiting)
+
+
+def _check_directory(item: Item) -> None:
+    if not item.is_directory:
+        raise NotDirectoryError(item.path)
+    if len(item.path) > _LONGEST_PATH:
+        # No tool could open what is in there; a listing that leads into itself ends here.
+        raise GaveUpError(f"its path is longer than {_LONGEST_PATH} characters")
+
+
+def _items(path: str, rows: Iterable[ListingItem]) -> list[Item]:
+    prefix = f"{path}/" if path else ""
+    return [
+        Item(prefix + row.name, row.is_directory, row.size_text, row.modified_text) for row in rows
+    ]

@@ -22,6 +22,6 @@ package's locks, no two are ever held together.
 """
 
 from empiarfs.catalog.catalog import DEFAULT_LIMIT, Catalog
-from empiarfs.catalog.known import KnownDirectory, KnownRow
+from empiarfs.catalog.known import KnownDirectory, KnownRow, SiftedDirectory
 
-__all__ = ["DEFAULT_LIMIT", "Catalog", "KnownDirectory", "KnownRow"]
+__all__ = ["DEFAULT_LIMIT", "Catalog", "KnownDirectory", "KnownRow", "SiftedDirectory"]

@@ -7,19 +7,21 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
 from empiarfs.cache.threads import CacheThreads, TooSlowError
 from empiarfs.catalog import directories
 from empiarfs.catalog.database import CatalogFile, DamagedFileError, UnwellError
-from empiarfs.catalog.directories import Head
-from empiarfs.catalog.known import KnownDirectory, KnownRow
+from empiarfs.catalog.directories import Head, Page
+from empiarfs.catalog.known import KnownDirectory, KnownRow, SiftedDirectory
 from empiarfs.catalog.pages import DamagedPageError
 from empiarfs.catalog.recorder import Recorder
 from empiarfs.catalog.session import Session
 from empiarfs.catalog.writer import Writer
 from empiarfs.core.files import FileVersion
+from empiarfs.core.listing import ListingItem
 from empiarfs.errors import CacheError
 from empiarfs.stats import Counters
 
@@ -121,6 +123,20 @@ class Catalog:
             if known is not None and work.generation in (None, generation):
                 known = work.over(known)
         return known
+
+    def sift(self, path: str, wanted: Callable[[str], object]) -> SiftedDirectory | None:
+        """Return what is known of a directory, with those of its files that are wanted only.
+
+        Takes 1 µs a row where few are wanted. What isn't written yet isn't looked at: None
+        then.
+
+        Args:
+            path: Of the directory.
+            wanted: Tells of a name whether a file of that name is.
+        """
+        if any(work.replaces for work in self._writer.waiting_for(path)):
+            return None
+        return self._checked(path, partial(self._sift, wanted=wanted))
 
     def fetched_s(self, path: str) -> float | None:
         """Return when a directory's listing was fetched, in wall-clock seconds, or None."""
@@ -226,6 +242,31 @@ class Catalog:
             missed = head.generation
         return None
 
+    def _sift(self, path: str, wanted: Callable[[str], object]) -> SiftedDirectory | None:
+        found = self._ask(
+            partial(directories.read_start, path=path, archive_url=self._file.archive_url)
+        )
+        if found is None:
+            return None
+        head, pages = found
+        left: list[tuple[int, ListingItem]] = []
+        count = 0
+        while pages:
+            for page in pages:
+                rows, some = directories.sifted_of(head.generation, page, wanted, count)
+                count += rows
+                left += some
+            pages = self._pages(head, pages[-1].first) if count < head.row_count else []
+        if count > head.row_count:
+            raise DamagedPageError("too many rows")
+        if count < head.row_count:
+            return None  # it was replaced meanwhile
+        items = tuple(item for _, item in sorted(left, key=itemgetter(0)))
+        return SiftedDirectory(path, head.fetched_s, items, head.refused_count)
+
+    def _pages(self, head: Head, after: bytes) -> list[Page]:
+        return self._ask(partial(directories.read_pages, generation=head.generation, after=after))
+
     def _head(self, path: str) -> Head | None:
         return self._ask(
             partial(directories.read_head, path=path, archive_url=self._file.archive_url)
@@ -237,9 +278,7 @@ class Catalog:
         places: list[int] = []
         after = b""
         while len(rows) < head.row_count:
-            pages = self._ask(
-                partial(directories.read_pages, generation=head.generation, after=after)
-            )
+            pages = self._pages(head, after)
             if not pages:
                 return None
             for page in pages:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -32,6 +32,7 @@ from empiarfs.catalog.pages import (
     pack_versions,
     pages_of,
     sealed,
+    sift_items,
     unpack_items,
     unpack_names,
     unpack_versions,
@@ -127,6 +128,29 @@ def read_pages(connection: sqlite3.Connection, generation: int, after: bytes) ->
         (generation, after, PAGES_PER_FETCH),
     ).fetchall()
     return [Page(*row) for row in rows]
+
+
+def read_start(
+    connection: sqlite3.Connection, path: str, archive_url: bytes
+) -> tuple[Head, list[Page]] | None:
+    """Return a directory's own row and its first few pages, or None if it isn't known.
+
+    Raises:
+        DamagedPageError: The row isn't what was written.
+    """
+    head = read_head(connection, path, archive_url)
+    return None if head is None else (head, read_pages(connection, head.generation, b""))
+
+
+def sifted_of(
+    generation: int, page: Page, wanted: Callable[[str], object], start: int
+) -> tuple[int, list[tuple[int, ListingItem]]]:
+    """Return how many rows a page has, and what `sift_items` leaves of them.
+
+    Raises:
+        DamagedPageError: The page isn't what was written.
+    """
+    return sift_items(unsealed(ITEMS, generation, page.first, page.items), wanted, start)
 
 
 def rows_of(generation: int, page: Page) -> tuple[list[KnownRow], Sequence[int] | None]:

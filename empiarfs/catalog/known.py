@@ -36,3 +36,20 @@ class KnownDirectory:
     fetched_s: float
     rows: tuple[KnownRow, ...]
     refused_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiftedDirectory:
+    """The directories in a directory, and those of its files that were wanted.
+
+    Attributes:
+        path: As `KnownDirectory.path`.
+        fetched_s: As there.
+        items: In the listing's order.
+        refused_count: As there.
+    """
+
+    path: str
+    fetched_s: float
+    items: tuple[ListingItem, ...]
+    refused_count: int

@@ -224,7 +224,8 @@ def pages(
         leads_on = choice.described.leads_on(item.path)
         return within and leads_on and choice.selection.includes(below, is_directory=True)
 
-    for _, children in rows.archive.browser.walk(start, enters, failed or rows.fail):
+    wanted = None if choice.selectors else choice.selection.wanted_name()
+    for _, children in rows.archive.browser.walk(start, enters, failed or rows.fail, wanted):
         yield included(rows, children, choice)
 
 

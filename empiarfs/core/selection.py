@@ -109,6 +109,14 @@ class Selection:
                 return False
         return not self.expressions or any(each.search(below) for each in self.expressions)
 
+    def wanted_name(self) -> Callable[[str], object] | None:
+        """Return what tells of a file's name that the file may be wanted; None if any may be."""
+        if not self.globs or self.path_globs:
+            return None
+        if len(self.globs) == 1:
+            return self.globs[0].fullmatch
+        return lambda name: any(glob.fullmatch(name) for glob in self.globs)
+
     def verdict(self, size_text: str, listed_s: int | None, *, is_directory: bool) -> bool | None:
         """Tell whether size and time are wanted; None if the listing can't tell.
 

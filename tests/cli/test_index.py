@@ -64,6 +64,31 @@ def test_after_an_index_find_du_and_ls_ask_for_nothing(
     assert len(listed) == 1200
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--name", "*.mrc"),
+        ("--name", "*.mrc", "--name", "inside*", "-l"),
+        ("--name", "*", "--type", "d"),
+        ("--name", "MOVIE*", "--ignore-case", "--size", "+10"),
+        ("--name", "*.dat", "--regex", "level", "--json"),
+        ("--name", "*/files/*.mrc"),
+    ],
+    ids=range(6),
+)
+def test_a_find_tells_the_same_before_and_after_an_index(
+    commands: Commands, served: ApacheServer, words: tuple[str, ...]
+) -> None:
+    before = commands("find", "10028", "10005", *words)
+    assert commands("index", "10028", "10005").status == 0
+    mark = served.mark()
+    after = commands("find", "10028", "10005", *words)
+
+    assert served.requests_since(mark) == []
+    assert after.out == before.out != b""
+    assert (before.status, after.status) == (0, 0)
+
+
 def test_each_file_and_directory_is_asked_for_once(
     commands: Commands, served: ApacheServer
 ) -> None:
