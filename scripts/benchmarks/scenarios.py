@@ -17,6 +17,7 @@ from statistics import median
 from scripts.benchmarks import readers
 from scripts.benchmarks.archive import MANY, MOVIE, SMALL, Scale
 from scripts.benchmarks.cache_scenario import CACHE_SCENARIOS
+from scripts.benchmarks.catalog_scenario import CATALOG_SCENARIOS
 from scripts.benchmarks.entries_scenario import ENTRIES_SCENARIOS
 from scripts.benchmarks.far_scenarios import FAR_SCENARIOS
 from scripts.benchmarks.figures import Figure, Sample, Unit
@@ -190,6 +191,7 @@ SCENARIOS = {
         Scenario("memory", "resident memory", _memory_figures, _measure_memory),
         Scenario("latency", "a small ls beside a big one", _latency_figures, _measure_latency),
         *CACHE_SCENARIOS,
+        *CATALOG_SCENARIOS,
         *ENTRIES_SCENARIOS,
         *RATE_SCENARIOS,
         *FAR_SCENARIOS,

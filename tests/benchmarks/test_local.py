@@ -6,6 +6,7 @@ import pytest
 
 from scripts.benchmarks.archive import Scale, served
 from scripts.benchmarks.cache_scenario import CACHE_SCENARIOS
+from scripts.benchmarks.catalog_scenario import CATALOG_SCENARIOS
 from scripts.benchmarks.clients import EMPIARFS, RCLONE
 from scripts.benchmarks.entries_scenario import ENTRIES_SCENARIOS
 from scripts.benchmarks.far_archive import FarScale
@@ -43,6 +44,19 @@ def test_entries_are_searched_in_the_store_and_as_a_command() -> None:
     assert {sample.figure for sample in samples} == {
         figure.key for figure in scenario.figures(TINY)
     }
+
+
+@pytest.mark.apache
+@pytest.mark.slow
+def test_a_catalog_is_filled_and_searched_and_an_index_counted() -> None:
+    with served(TINY, far=True) as archive:
+        stage = Stage(archive, Way(archive.server.url), EMPIARFS)
+        for scenario in CATALOG_SCENARIOS:
+            samples = list(scenario.measure(stage))
+
+            keys = [figure.key for figure in scenario.figures(TINY)]
+            assert [sample.figure for sample in samples] == keys
+            assert all(sample.value > 0 for sample in samples)
 
 
 @pytest.mark.parametrize(
