@@ -1,9 +1,10 @@
 """Files with an index in them: `.tsv`, `.tsv.gz` and `.parquet`.
 
 In TSV a line is a row, the first one names the columns; `empiarfs.core.index_table` says what
-they are. In Parquet `size` is a number and `modified` a time, and the last column is called
-`listed_s`; what would be its name is `empiarfs` in the metadata of the file. Parquet needs
-pyarrow, which comes with `empiarfs[parquet]`.
+they are. `role` stands before the last one, and isn't taken back. In Parquet `size` is a number
+and `modified` a time, and the last column is called `listed_s`; what would be its name is
+`empiarfs` in the metadata of the file. Parquet needs pyarrow, which comes with
+`empiarfs[parquet]`.
 
 A file that is read may be anything: lines and rows are bounded, nothing of it is unpickled.
 
@@ -17,7 +18,7 @@ import itertools
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +34,7 @@ from empiarfs.core.index_table import (
     UnreadableTableError,
     seconds_of,
     time_text,
+    unescaped,
 )
 from empiarfs.entries.sharing import replacing
 from empiarfs.errors import CacheError, ConfigError
@@ -42,6 +44,7 @@ _ROWS_AT_ONCE = 10_000
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _LISTED = "listed_s"
+_ROLE = "role"
 _METADATA = b"empiarfs"
 
 
@@ -60,10 +63,23 @@ def check_format(file: Path) -> None:
         _arrow()
 
 
-def export_index(catalog: Catalog, archive_url: str, tops: Sequence[str], file: Path) -> int:
+def export_index(
+    catalog: Catalog,
+    archive_url: str,
+    tops: Sequence[str],
+    file: Path,
+    role: Callable[[str], str],
+) -> int:
     """Write all that is known below some directories; return how many rows that are.
 
     The file takes its place once it is whole.
+
+    Args:
+        catalog: What is known.
+        archive_url: The archive's URL, with a slash at its end.
+        tops: Paths of the directories.
+        file: Where to.
+        role: Returns the role of the file at a path.
 
     Raises:
         CacheError: It can't be written, or nothing is known of one of the directories.
@@ -71,7 +87,7 @@ def export_index(catalog: Catalog, archive_url: str, tops: Sequence[str], file: 
     """
     check_format(file)
     writer = TableWriter(archive_url)
-    rows = table_rows(catalog, tops, writer)
+    rows = (_with_role(row, role) for row in table_rows(catalog, tops, writer))
     try:
         with replacing(file) as raw:
             if file.name.lower().endswith(".parquet"):
@@ -122,7 +138,9 @@ def import_index(catalog: Catalog, archive_url: str, file: Path, name: str | Non
 # -- TSV -----------------------------------------------------------------------------------
 
 
-def _write_tsv(rows: Iterator[Fields], writer: TableWriter, out: IO[bytes] | gzip.GzipFile) -> int:
+def _write_tsv(
+    rows: Iterator[Sequence[str]], writer: TableWriter, out: IO[bytes] | gzip.GzipFile
+) -> int:
     # The first line has the checksum of those behind it.
     with tempfile.TemporaryFile() as body:
         count = 0
@@ -130,7 +148,7 @@ def _write_tsv(rows: Iterator[Fields], writer: TableWriter, out: IO[bytes] | gzi
             body.write(_line(fields))
             count += 1
         body.seek(0)
-        out.write(_line((*COLUMNS, writer.check)))
+        out.write(_line((*COLUMNS, _ROLE, writer.check)))
         while part := body.read(1024 * 1024):
             out.write(part)
     return count
@@ -194,9 +212,16 @@ def _schema(arrow: Any) -> Any:
     return arrow.schema([*columns, (_LISTED, arrow.string())])
 
 
-def _write_parquet(rows: Iterator[Fields], writer: TableWriter, out: IO[bytes]) -> int:
+def _with_role(fields: Fields, role: Callable[[str], str]) -> Sequence[str]:
+    """Return a row as it is written, with the file's role before the last column."""
+    is_file = not fields[0].endswith("/")
+    return (*fields[:-1], role(unescaped(fields[0])) if is_file else "", fields[-1])
+
+
+def _write_parquet(rows: Iterator[Sequence[str]], writer: TableWriter, out: IO[bytes]) -> int:
     arrow = _arrow()
     schema, count = _schema(arrow), 0
+    schema = schema.insert(len(COLUMNS), arrow.field(_ROLE, arrow.string()))
     with arrow.parquet.ParquetWriter(out, schema, compression="zstd") as file:
         while batch := list(itertools.islice(rows, _ROWS_AT_ONCE)):
             count += len(batch)

@@ -8,6 +8,7 @@ Threading: used from one thread.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from empiarfs.cli.archives import Archives
     from empiarfs.cli.rows import Rows
     from empiarfs.cli.selecting import Chosen
+    from empiarfs.config import Config
     from empiarfs.core.entries.values import ImageSet
     from empiarfs.core.roles import ImageSet as Stated
 
@@ -57,6 +59,21 @@ def described(choice: Chosen, targets: Sequence[Rows], archives: Archives) -> Ch
         )
     stated = {str(number): _stated(sets) for number, sets in known.items()}
     return replace(choice, described=Described(stated, places))
+
+
+def described_here(paths: Sequence[str], config: Config) -> Described:
+    """Return what is known here of the entries that these paths lie in; nobody is asked."""
+    from empiarfs.cli.knowing import known_entries
+    from empiarfs.patience import Patience
+
+    stated = {}
+    with known_entries(config, offline=True) as entries:
+        for number in {entry_number(path) for path in paths} - {None}:
+            assert number is not None
+            with contextlib.suppress(EmpiarFSError):  # it isn't known
+                known = entries.entry(number, patience=Patience(0.0)).known
+                stated[str(number)] = _stated(known.entry.image_sets)
+    return Described(stated)
 
 
 def _image_sets(

@@ -174,10 +174,13 @@ def _imported(archive: Archive, source: str) -> str:
 def _exported(places: list[tuple[Target, Archive]], file: Path) -> str:
     """Write what is known of the targets, and return how much that is."""
     from empiarfs.browse.table_files import export_index
+    from empiarfs.cli.described import described_here
 
     archive = places[0][1]
     tops = [target.path for target, _ in places]
-    rows = export_index(archive.tree_parts.catalog, archive.tree_parts.client.base_url, tops, file)
+    parts = archive.tree_parts
+    role = described_here(tops, archive.config).role
+    rows = export_index(parts.catalog, parts.client.base_url, tops, file, role)
     return f"wrote {_count(rows, 'row')} to {file}"
 
 

@@ -96,10 +96,12 @@ class Described:
         """
         if self.places is not None and not any(_is_in(path, each) for each in self.places):
             return False
-        if not roles:
-            return True
+        return not roles or self.role(path) in roles
+
+    def role(self, path: str) -> str:
+        """Return the role of a file, by its path below the archive's root."""
         entry, _, below = path.partition("/")
-        return role_of(below or path, self.image_sets.get(entry, ())) in roles
+        return role_of(below or path, self.image_sets.get(entry, ()))
 
     def leads_on(self, directory: str) -> bool:
         """Tell whether a file that is held may lie in a directory, or below."""

@@ -77,13 +77,16 @@ def test_a_table_is_one_that_others_can_read(exported: Path, served: ApacheServe
     assert files[path][1] == "10433536"
     assert files[path][3] == f"{served.url}{path}"
     assert files[path][5] == "10M"
+    assert names[6] == "role"
+    assert files["10028/10028.xml"][6] == "metadata"
+    assert files[path][6] == "unknown"
     assert len({row[0] for row in rows}) == len(rows)
 
 
 def test_a_further_column_does_no_harm(exported: Path, elsewhere: Callable[[], Commands]) -> None:
     lines = exported.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines]
-    text = "".join("\t".join([*row[:6], "role", row[6]]) + "\n" for row in rows)
+    text = "".join("\t".join([*row[:6], "more", row[6], row[7]]) + "\n" for row in rows)
     exported.write_text(text, encoding="utf-8")
 
     assert elsewhere()("index", "--import", str(exported)).status == 0
