@@ -1,15 +1,4 @@
-"""The archive as a tree of files and directories, with handles. Knows no FUSE.
-
-`FileSystem` is what the FUSE adapter serves and what Python code may use directly. It turns
-paths into nodes and attributes (`empiarfs.tree`), and open files into handles with a reader
-each (`empiarfs.reader`).
-
-A handle is pinned to the version of the file that was there when it was opened. When the
-archive shows another one, all handles to older versions are stale: their reads fail, for
-good, and a new open sees the new bytes. Two versions are never mixed.
-
-Paths have no leading slash; "" is the root. `EMPIAR-10017` is an alias of `10017`: it can be
-looked up and is never listed.
+"""The file system itself: names, attributes and handles, for the adapter and for Python.
 
 Threading: safe from any thread; `_lock` guards the tables of handles and is never held while
 the archive or the disk is asked.
@@ -17,12 +6,10 @@ the archive or the disk is asked.
 
 from __future__ import annotations
 
-import calendar
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 
 from cachetools import LRUCache
@@ -51,6 +38,8 @@ from empiarfs.reader import Reader
 from empiarfs.stats import Counters
 from empiarfs.tree import Node, Tree
 from empiarfs.tree.directory import DirectoryItem
+from empiarfs.vfs.extended import ATTRIBUTE_NAMES, URL, attribute_of
+from empiarfs.vfs.values import Attributes, OpenedFile, SpaceUsage, minute_ns
 
 logger = logging.getLogger(__name__)
 
@@ -60,62 +49,6 @@ _DIRECTORY_SIZE = 4096
 # Of how many files the version last opened is remembered (some 150 bytes each). A file
 # that was forgotten merely loses its pages in the kernel at its next open.
 _OPENED_KEPT = 100_000
-_ATTRIBUTES = (
-    "user.empiar.url",
-    "user.empiar.size",
-    "user.empiar.validator",
-    "user.empiar.cached",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What `stat` tells of a node, apart from owner and mode.
-
-    Attributes:
-        inode: Inode number, the same for the same path in every mount.
-        is_directory: Whether it is a directory; else a file.
-        size: Bytes, exact.
-        mtime_ns: Modification time in nanoseconds since 1970; of a file its Last-Modified,
-            of a directory the listing's minute, taken as UTC.
-    """
-
-    inode: int
-    is_directory: bool
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedFile:
-    """The answer to an open.
-
-    Attributes:
-        handle: Names the open file in `read` and `release`.
-        keep_cache: The kernel's pages of this file are of this version and may be kept.
-        direct_io: The kernel must not keep pages, as a handle to another version is open.
-    """
-
-    handle: int
-    keep_cache: bool
-    direct_io: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SpaceUsage:
-    """What `df` shows: the cache, since the archive has no end.
-
-    Attributes:
-        total: The cache's limit in bytes.
-        used: Bytes that it takes on disk.
-        free: Bytes until the limit.
-        files: Files open now.
-    """
-
-    total: int
-    used: int
-    free: int
-    files: int
 
 
 class _Handle:
@@ -190,7 +123,7 @@ class FileSystem:
             return self._file_attributes(*known)
         node = self._lookup(path, patience)
         if node.is_directory:
-            return Attributes(node.inode, True, _DIRECTORY_SIZE, _minute_ns(node.modified_text))
+            return Attributes(node.inode, True, _DIRECTORY_SIZE, minute_ns(node.modified_text))
         return self._file_attributes(node, self._counted_version(node, patience))
 
     def _lookup(self, path: str, patience: Patience) -> Node:
@@ -217,7 +150,7 @@ class FileSystem:
         if version.modified_s is not None:
             mtime_ns = version.modified_s * 1_000_000_000
         else:
-            mtime_ns = _minute_ns(node.modified_text)
+            mtime_ns = minute_ns(node.modified_text)
         return Attributes(node.inode, False, version.size, mtime_ns)
 
     def _full(self, path: str) -> str:
@@ -379,33 +312,24 @@ class FileSystem:
 
     def attribute_names(self, path: str) -> tuple[str, ...]:
         """Return the names of the extended attributes; the same for every file."""
-        return _ATTRIBUTES
+        return ATTRIBUTE_NAMES
 
     def attribute(self, path: str, name: str, patience: Patience) -> bytes:
-        """Return an extended attribute's value.
-
-        `user.empiar.url` is where it comes from; `.size` its exact size in bytes;
-        `.validator` its Last-Modified or ETag; `.cached` how many of its bytes the cache
-        directory holds.
+        """Return an extended attribute's value; see `empiarfs.vfs.extended`.
 
         Raises:
             NoAttributeError: There is no such attribute.
         """
-        if name not in _ATTRIBUTES:
+        if name not in ATTRIBUTE_NAMES:
             raise NoAttributeError(name)
         node = self._lookup(path, patience)
         url = self._client.base_url + paths.url_path(node.path)
-        if name == "user.empiar.url":
+        if name == URL:
             return (url + "/" * (node.is_directory and bool(node.path))).encode()
         if node.is_directory:
             raise NoAttributeError(name)
-        version = self._counted_version(node, patience)
-        if name == "user.empiar.size":
-            return str(version.size).encode()
-        if name == "user.empiar.validator":
-            return version.validator.encode()
-        file = RemoteFile(self._client.base_url, node.path, version)
-        return str(self._fetcher.cached_bytes(file)).encode()
+        file = RemoteFile(self._client.base_url, node.path, self._counted_version(node, patience))
+        return attribute_of(file, name, self._fetcher)
 
     def space(self) -> SpaceUsage:
         """Return how full the cache is."""
@@ -461,14 +385,3 @@ class FileSystem:
 
 def _stale(opened: _Handle) -> FileChangedError:
     return FileChangedError("it has changed since it was opened", url=opened.path)
-
-
-def _minute_ns(text: str) -> int:
-    """Return a listing's minute, `YYYY-MM-DD HH:MM`, as nanoseconds since 1970; 0 if none.
-
-    Listings name no time zone; UTC is a guess that is right in winter for EMBL-EBI.
-    """
-    try:
-        return calendar.timegm(time.strptime(text, "%Y-%m-%d %H:%M")) * 1_000_000_000
-    except ValueError:
-        return 0
