@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from empiarfs.catalog import entry_search
+from empiarfs.catalog.entry_outlines import Outline
 from empiarfs.catalog.entry_rows import Known
 from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.core.entries.from_json import entry_from_fields
@@ -170,6 +171,32 @@ def test_entries_are_found_by_words_and_filters(
 def test_marks_of_query_languages_are_words_like_others(full: EntryStore, word: str) -> None:
     assert found(full, words(word, "xyzzy")) == []
     found(full, words(word))
+
+
+def test_an_outline_has_the_names_of_an_entry(full: EntryStore) -> None:
+    outlines = {each.number: each for each in full.outlines()}
+
+    assert list(outlines) == [10934, 10988, 11419, 11561, 12104]
+    assert outlines[10934] == Outline(
+        10934,
+        100.0,
+        "2022",
+        "EMDB",
+        ("EMD-12602",),
+        ("10.6019/EMPIAR-10934", "10.1038/s41467-021-26251-6"),
+    )
+    assert outlines[11419].experiment_type == "FIB-SEM"
+
+
+def test_values_of_another_kind_are_left_out_of_outlines(full: EntryStore, file: Path) -> None:
+    full.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE entry SET release_date = x'35', fetched_s = 'x'")
+        connection.execute("UPDATE words SET names = x'ff', papers = 7")
+        connection.execute("UPDATE reference SET name = x'ff'")
+    connection.close()
+
+    assert full.outlines()[0] == Outline(10934, 0.0, "", "EMDB", (), ())
 
 
 def test_a_word_in_the_title_counts_more_than_one_below(full: EntryStore) -> None:

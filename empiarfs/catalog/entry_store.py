@@ -22,8 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from empiarfs.catalog import entry_rows, entry_search
+from empiarfs.catalog import entry_outlines, entry_rows, entry_search
 from empiarfs.catalog.database import BusyError, CatalogFile, DamagedFileError, UnwellError
+from empiarfs.catalog.entry_outlines import Outline
 from empiarfs.catalog.entry_rows import DamagedRowError, Known
 from empiarfs.catalog.entry_search import Hit, Kinds
 from empiarfs.catalog.session import Session
@@ -238,6 +239,14 @@ class EntryStore:
         return self._using(
             partial(entry_search.search, query=query, limit=limit), indexing=bool(query.words)
         )
+
+    def outlines(self) -> list[Outline]:
+        """Return by which names each entry may be looked for, by number.
+
+        Raises:
+            CacheError: The file can't be read.
+        """
+        return self._using(entry_outlines.outlines)
 
     def kinds(self) -> Kinds:
         """Return which types, formats and categories occur.

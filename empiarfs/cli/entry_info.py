@@ -63,17 +63,12 @@ class EntryInfo:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""
-        entry = self.answer.known.entry
+        described = self.answer.to_json()
         return {
-            "type": "entry",
+            "type": described.pop("type"),
             "target": self.target,
-            "accession": entry.accession,
-            "url": page_url(entry.number),
-            **asdict(entry),
+            **described,
             "acquisitions": [asdict(each) for each in self.acquisitions],
-            "source": self.answer.known.source,
-            "fetched_s": self.answer.known.fetched_s,
-            "problem": self.answer.problem,
         }
 
     def lines(self, *, verbose: bool) -> Iterator[str]:

@@ -17,13 +17,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from empiarfs.catalog.entry_outlines import Outline
 from empiarfs.catalog.entry_rows import Known
 from empiarfs.catalog.entry_search import Hit, Kinds
 from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.core.entries.acquisition import Acquisition, acquisition_from_header
 from empiarfs.core.entries.from_json import UnreadableError
+from empiarfs.core.entries.names import page_url
 from empiarfs.core.entries.query import Query
 from empiarfs.core.entries.values import Entry, Fetched
 from empiarfs.entries.gathering import Gathered, Gatherer, GathererConfig, Progress, nobody
@@ -52,6 +54,19 @@ class Answer:
 
     known: Known
     problem: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as values that JSON can hold."""
+        entry = self.known.entry
+        return {
+            "type": "entry",
+            "accession": entry.accession,
+            "url": page_url(entry.number),
+            **asdict(entry),
+            "source": self.known.source,
+            "fetched_s": self.known.fetched_s,
+            "problem": self.problem,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +111,10 @@ class Entries:
             ArchiveError: It isn't stored, and can't be had.
             GaveUpError: It isn't stored, and the patience ended.
         """
+        young = self.at_hand(number, max_age_s=max_age_s)
+        if young is not None:
+            return Answer(young)
         stored = self._store.get(number)
-        if stored is not None and 0 <= self._now() - stored.fetched_s < max_age_s:
-            return Answer(stored)
         try:
             known = self._asked(number, patience)
         except NotFoundError:
@@ -109,6 +125,13 @@ class Entries:
             return Answer(stored, str(exc))
         self._keep(known)
         return Answer(known)
+
+    def at_hand(self, number: int, *, max_age_s: float = MAX_AGE_S) -> Known | None:
+        """Return what `entry` would without asking, or None where it would ask first."""
+        stored = self._store.get(number)
+        if stored is not None and 0 <= self._now() - stored.fetched_s < max_age_s:
+            return stored
+        return None
 
     def acquisitions(
         self, entry: Entry, *, patience: Patience, max_age_s: float = MAX_AGE_S
@@ -143,6 +166,14 @@ class Entries:
             CacheError: The store can't be read.
         """
         return self._store.search(query, limit)
+
+    def outlines(self) -> list[Outline]:
+        """Return by which names each stored entry may be looked for, by number.
+
+        Raises:
+            CacheError: The store can't be read.
+        """
+        return self._store.outlines()
 
     def how_many(self) -> HowMany:
         """Return how much of EMPIAR is known.

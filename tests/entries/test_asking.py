@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,80 +11,20 @@ from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.core.entries.acquisition import Acquisition
 from empiarfs.core.entries.from_json import entry_from_fields
 from empiarfs.core.entries.query import Query
-from empiarfs.core.entries.values import Fetched
 from empiarfs.entries import Entries
 from empiarfs.entries.asking import MAX_AGE_S
 from empiarfs.entries.gathering import GathererConfig
 from empiarfs.errors import (
-    ArchiveError,
-    BadResponseError,
     NotFoundError,
     OfflineError,
     UnreachableError,
 )
 from empiarfs.patience import Patience
-from tests.support.entry_api import SAMPLES, Fields, documents, many_entries
+from tests.support.entry_api import SAMPLES, many_entries
+from tests.support.entry_source import Clock, Source
 
 HEADER = (SAMPLES / "emd-12602_COMPOSED.xml").read_bytes()
 QUICK = GathererConfig(batch=20, pause_s=0.0)
-
-
-@dataclass
-class Source:
-    """EMPIAR in memory: `EntryClient`'s promises, as far as they are used here."""
-
-    entries_held: dict[int, Fields]
-    broken: set[int] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-    fails_after: int | None = None
-    error: type[ArchiveError] = UnreachableError
-    lists: bool = True
-
-    def _ask(self, what: str) -> None:
-        if self.fails_after is not None and len(self.asked) >= self.fails_after:
-            raise self.error("no connection", url="http://x/")
-        self.asked.append(what)
-
-    def _fetched(self, number: int) -> Fetched:
-        fields = self.entries_held[number]
-        return Fetched(
-            entry_from_fields(number, fields), "api", documents({number: fields})[number]
-        )
-
-    def entry(self, number: int, *, patience: Patience) -> Fetched:
-        self._ask(f"one {number}")
-        if number not in self.entries_held:
-            raise NotFoundError("none", url="http://x/")
-        return self._fetched(number)
-
-    def entries(self, numbers: Iterable[int], *, patience: Patience) -> list[Fetched]:
-        wanted = set(numbers)
-        self._ask(f"{min(wanted)}+{len(wanted)}")
-        if wanted & self.broken:
-            raise BadResponseError("not JSON", url="http://x/")
-        return [self._fetched(number) for number in sorted(wanted & set(self.entries_held))]
-
-    def header(self, emdb: str, *, patience: Patience) -> bytes:
-        self._ask(emdb)
-        if emdb != "EMD-12602":
-            raise NotFoundError("none", url="http://x/")
-        return HEADER
-
-    def numbers(self, *, patience: Patience) -> list[int]:
-        self._ask("numbers")
-        if not self.lists:
-            raise UnreachableError("no connection", url="http://x/")
-        return sorted(self.entries_held)
-
-
-class Clock:
-    """A wall clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
