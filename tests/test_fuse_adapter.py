@@ -275,6 +275,23 @@ def test_attributes_of_a_directory(adapter: FuseAdapter) -> None:
     assert found.st_nlink == 2
 
 
+def test_a_symbolic_link_is_shown_as_one(adapter: FuseAdapter, directory: Path) -> None:
+    (directory / "data/link").symlink_to("../data/a.mrc")
+    found = adapter.getattr("/data/link", None)
+    items = adapter.readdir_with_offset("/data", 0, adapter.opendir("/data"))
+
+    assert found.st_mode == stat.S_IFLNK | 0o777
+    assert (found.st_size, found.st_nlink) == (len("../data/a.mrc"), 1)
+    assert adapter.readlink("/data/link") == "../data/a.mrc"
+    assert number_of(lambda: adapter.readlink("/data/a.mrc")) == errno.ENOENT
+    assert {name: stat.S_IFMT(kept["st_mode"]) for name, kept, _ in items} == {
+        ".": stat.S_IFDIR,
+        "..": stat.S_IFDIR,
+        "a.mrc": stat.S_IFREG,
+        "link": stat.S_IFLNK,
+    }
+
+
 @pytest.mark.parametrize(("size", "blocks"), [(0, 0), (1, 1), (512, 1), (513, 2), (4096, 8)])
 def test_blocks_cover_the_file(
     adapter: FuseAdapter, directory: Path, size: int, blocks: int

@@ -41,10 +41,12 @@ class DocumentReader:
 
     Args:
         wire: The way to it.
+        urgent: Whether somebody waits for a single document as others wait for bytes.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, *, urgent: bool = True) -> None:
         self._wire = wire
+        self._urgent = urgent
 
     def get(self, url: str, read: Callable[[bytes], T], *, limit: int, patience: Patience) -> T:
         """Return what `read` makes of the document at `url`.
@@ -107,7 +109,7 @@ class DocumentReader:
         headers = _PACKED if body is None else {**_PACKED, **_FORM}
         self._wire.counters.add("document_requests")
         with self._wire.exchange(
-            method, url, headers, watch, urgent=body is None, body=body
+            method, url, headers, watch, urgent=self._urgent and body is None, body=body
         ) as answer:
             answered()
             if answer.status == 200:

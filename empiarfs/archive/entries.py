@@ -47,16 +47,24 @@ class EntryClient:
         archive: Of the archive itself; stays its owner's.
         config: How to talk to the API; `base_url` is the API's root.
         counters: Counts what happens.
+        urgent: Whether the API is asked as soon as what readers of the archive wait for.
 
     Raises:
         ConfigError: The URL, a proxy or the certificates can't be used.
     """
 
-    def __init__(self, archive: ArchiveClient, config: ClientConfig, counters: Counters) -> None:
+    def __init__(
+        self,
+        archive: ArchiveClient,
+        config: ClientConfig,
+        counters: Counters,
+        *,
+        urgent: bool = True,
+    ) -> None:
         self._archive = archive
         self._wire = wire_to(config, counters)
         self._api_url = self._wire.network.origin.base_url
-        self._documents = DocumentReader(self._wire)
+        self._documents = DocumentReader(self._wire, urgent=urgent)
 
     @property
     def api_url(self) -> str:

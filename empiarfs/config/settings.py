@@ -33,11 +33,14 @@ _LEAST_READ_AHEAD = 4096
 # What is left of a disk for others may be most of it, but then there is no cache.
 _MOST_FREE = 0.95
 
+METADATA = ("visible", "hidden", "off")
+"""What stands below `.empiar`: listed in the archive's root, reachable only, or not there."""
+
 PREFIX = "EMPIARFS_"
 # Rarely needed, or known from other file systems as `-o`.
 _UNLISTED = (
     "allow_other", "allow_root", "xattr", "read_ahead", "uid", "gid", "umask", "force",
-    "lookup_wait",
+    "lookup_wait", "metadata",
 )  # fmt: skip
 
 
@@ -59,6 +62,7 @@ class Config:
         log_level: One of `LOG_LEVELS`.
         allow_other: Other users may use the mount.
         allow_root: root may use the mount.
+        metadata: One of `METADATA`: how what EMPIAR says of entries is shown in the mount.
         xattr: Files have the extended attributes `user.empiar.*`.
         read_ahead: Bytes that the kernel reads ahead; None for the kernel's default.
         uid: Number of the user who owns everything; None for who mounts.
@@ -83,6 +87,7 @@ class Config:
     log_level: str = "info"
     allow_other: bool = False
     allow_root: bool = False
+    metadata: str = "visible"
     xattr: bool = False
     read_ahead: int | None = None
     uid: int | None = None
@@ -231,6 +236,12 @@ _ALL = (
     ),
     _setting("allow_other", _flag, None, "Other users may use the mount.", write=write_flag),
     _setting("allow_root", _flag, None, "root may use the mount.", write=write_flag),
+    _setting(
+        "metadata",
+        lambda text, place: values.parse_choice(text, METADATA),
+        "HOW",
+        f"Show what EMPIAR says of entries as .empiar: {', '.join(METADATA)}.",
+    ),
     _setting("xattr", _flag, None, "Files have attributes user.empiar.*.", write=write_flag),
     _setting(
         "read_ahead", _size(_LEAST_READ_AHEAD), "SIZE", "What the kernel reads ahead; root only."

@@ -23,13 +23,15 @@ _ALIAS = re.compile(r"EMPIAR-([0-9]+)(?=/|\Z)", re.IGNORECASE | re.ASCII)
 
 # What shells, editors, file managers, version control, search tools and databases look for
 # in every directory they come by. None of it means anything in an archive of images, and a
-# request for each would be most of what a desktop asks for.
+# request for each would be most of what a desktop asks for. `.empiar` is our own, where it is
+# shown; where it isn't, only people who know of it ask.
 _LOCAL_NAMES = frozenset(
     {
         ".bzr",
         ".directory",
         ".ds_store",
         ".editorconfig",
+        ".empiar",
         ".env",
         ".envrc",
         ".fdignore",

@@ -247,6 +247,12 @@ class FuseAdapter(mfusepy.Operations):
         return self._stats.stat_of(attributes)
 
     @answers
+    def readlink(self, path: str) -> str:
+        """Return where a symbolic link leads."""
+        with self._looking_up(inner_path(path)) as patience:
+            return self._files.link_target(inner_path(path), patience)
+
+    @answers
     def statfs(self, path: str) -> dict[str, int]:
         """Return what `df` shows, which is the cache."""
         space = self._files.space()
@@ -301,7 +307,7 @@ class FuseAdapter(mfusepy.Operations):
                 )
             for number in range(max(0, offset - 2), len(items)):
                 item = items[number]
-                mode = self._stats.mode(is_directory=item.is_directory)
+                mode = self._stats.mode(is_directory=item.is_directory, is_link=item.is_link)
                 yield item.name, {"st_mode": mode, "st_ino": item.inode}, number + 3
 
         return rest()

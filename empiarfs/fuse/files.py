@@ -22,6 +22,10 @@ class Files(Protocol):
         """Return what `stat` shows of `path`."""
         ...
 
+    def link_target(self, path: str, patience: Patience) -> str:
+        """Return where the symbolic link at `path` leads."""
+        ...
+
     def open_directory(self, path: str, patience: Patience) -> int:
         """Open a directory whose items stay as they are until it is closed."""
         ...

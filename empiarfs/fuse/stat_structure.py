@@ -16,6 +16,8 @@ BLOCK_SIZE = 4096
 # can be neither edited nor removed by who made them. The mount's `ro` is what refuses.
 _FILE_PERMISSIONS = 0o666
 _DIRECTORY_PERMISSIONS = 0o777
+# Nobody looks at a link's permissions; all have these.
+_LINK_MODE = stat.S_IFLNK | 0o777
 
 
 class StatMaker:
@@ -31,15 +33,20 @@ class StatMaker:
         self._file_mode = stat.S_IFREG | _FILE_PERMISSIONS & ~umask
         self._directory_mode = stat.S_IFDIR | _DIRECTORY_PERMISSIONS & ~umask
         self._file = _template(self._file_mode, uid, gid, links=1)
+        self._link = _template(_LINK_MODE, uid, gid, links=1)
         self._directory = _template(self._directory_mode, uid, gid, links=2)
 
-    def mode(self, *, is_directory: bool) -> int:
+    def mode(self, *, is_directory: bool, is_link: bool = False) -> int:
         """Return kind and permissions."""
+        if is_link:
+            return _LINK_MODE
         return self._directory_mode if is_directory else self._file_mode
 
     def stat_of(self, attributes: Attributes) -> Any:
         """Return the structure that shows `attributes`."""
         template = self._directory if attributes.is_directory else self._file
+        if attributes.is_link:
+            template = self._link
         filled = mfusepy.c_stat.from_buffer_copy(template)
         filled.st_ino = attributes.inode
         filled.st_size = attributes.size

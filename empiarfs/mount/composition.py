@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from empiarfs.archive.client import ArchiveClient, ClientConfig
 from empiarfs.cache.directory import (
@@ -29,6 +29,9 @@ from empiarfs.stats import Counters
 from empiarfs.tree import Tree, TreeConfig
 from empiarfs.tree.versions import VersionAskerConfig
 from empiarfs.vfs import FileSystem
+
+if TYPE_CHECKING:
+    from empiarfs.mount.notes import MountNotes
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Parts:
     fetcher: Fetcher
     tree: Tree
     files: FileSystem
+    about: MountNotes | None = None
 
     def close(self) -> None:
         """Fail all who wait, write what is to be kept, end all threads.
@@ -73,17 +77,19 @@ class Parts:
         Each part is closed even if another can't be.
         """
         # The client first: who waits for the archive would hold up the others.
-        for part in (self.client, self.fetcher, self.catalog, self.store):
-            _close(part)
+        for part in (self.client, self.about, self.fetcher, self.catalog, self.store):
+            if part is not None:
+                _close(part)
 
 
-def build(config: Config, root: str = "", *, keeps: bool = True) -> Parts:
+def build(config: Config, root: str = "", *, keeps: bool = True, is_mount: bool = False) -> Parts:
     """Return the parts of a file system as the settings want it.
 
     Args:
         config: The settings.
         root: Path below the archive's root that is shown as the root.
         keeps: Keep what is read in the cache; otherwise that is only read from.
+        is_mount: It is for a mount, which shows `.empiar` too, if the settings want that.
 
     Raises:
         ConfigError: The settings can't work here, such as a cache on a network disk.
@@ -103,7 +109,9 @@ def build(config: Config, root: str = "", *, keeps: bool = True) -> Parts:
         counters,
         FetcherConfig(max_connections=config.max_connections),
     )
-    files = FileSystem(client, below.tree, fetcher, store, counters, root=root)
+    about = _mount_notes(config, below) if is_mount and config.metadata != "off" else None
+    notes = None if about is None else about.notes
+    files = FileSystem(client, below.tree, fetcher, store, counters, root=root, notes=notes)
     return Parts(
         counters,
         below.place,
@@ -114,6 +122,7 @@ def build(config: Config, root: str = "", *, keeps: bool = True) -> Parts:
         fetcher,
         below.tree,
         files,
+        about,
     )
 
 
@@ -143,6 +152,15 @@ def build_tree(config: Config) -> TreeParts:
     versions = VersionAskerConfig(batch_s=min(85.0, 0.95 * config.lookup_s))
     tree = Tree(client, catalog, counters, TreeConfig(versions=versions))
     return TreeParts(counters, place, directory, client, catalog, tree)
+
+
+def _mount_notes(config: Config, below: TreeParts) -> MountNotes:
+    # Commands don't show them, and don't wait for their import.
+    from empiarfs.mount.notes import MountNotes
+
+    return MountNotes(
+        config, below.directory, below.client, below.catalog, below.tree, below.counters
+    )
 
 
 class _Closable(Protocol):

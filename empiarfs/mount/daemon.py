@@ -122,7 +122,10 @@ class _Daemon:
         self._stderr: CapturedStderr | None = None
         self._before = _device_of(request.mount_point)
         self._ledger = Ledger(request.mount_point, os.environ)
-        self._parts = build(request.config, request.root)
+        self._parts = build(request.config, request.root, is_mount=True)
+        if self._parts.about is not None:
+            # As `empiarfs status --json` prints it, which asks us.
+            self._parts.about.notes.tell_status(lambda: {"state": "mounted", **self._status({})})
         self._crawls = self._fuse.Crawls()
         self._adapter = self._make_adapter()
 

@@ -42,11 +42,13 @@ class DirectoryItem:
         name: Its name.
         inode: Its inode number.
         is_directory: Whether it is a directory; else a file.
+        is_link: Whether it is a symbolic link and no file; nothing in the archive is.
     """
 
     name: str
     inode: int
     is_directory: bool
+    is_link: bool = False
 
 
 class Directory:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import count
+from typing import TYPE_CHECKING, TypeVar
 
 from cachetools import LRUCache
 
@@ -27,25 +28,37 @@ from empiarfs.errors import (
     InterruptedCallError,
     IsDirectoryError,
     NoAttributeError,
+    NoSuchNameError,
     NotDirectoryError,
     NotFoundError,
     TreeError,
 )
 from empiarfs.fetcher import Fetcher
 from empiarfs.foresight import Foresight
+from empiarfs.notes.places import NOTES_NAME, Place, place_of
 from empiarfs.patience import Patience
 from empiarfs.reader import Reader
 from empiarfs.stats import Counters
 from empiarfs.tree import Node, Tree
 from empiarfs.tree.directory import DirectoryItem
 from empiarfs.vfs.extended import ATTRIBUTE_NAMES, URL, attribute_of
-from empiarfs.vfs.values import Attributes, OpenedFile, SpaceUsage, minute_ns
+from empiarfs.vfs.values import (
+    DIRECTORY_SIZE,
+    FIRST_NOTE,
+    Attributes,
+    OpenedFile,
+    SpaceUsage,
+    minute_ns,
+)
+
+if TYPE_CHECKING:
+    from empiarfs.notes.notes import Notes
+    from empiarfs.vfs.note_files import NoteFiles
 
 logger = logging.getLogger(__name__)
 
-# What `stat` shows for a directory; the archive tells nothing, and 4,096 is what local
-# file systems show for small ones.
-_DIRECTORY_SIZE = 4096
+T = TypeVar("T")
+
 # Of how many files the version last opened is remembered (some 150 bytes each). A file
 # that was forgotten merely loses its pages in the kernel at its next open.
 _OPENED_KEPT = 100_000
@@ -75,6 +88,7 @@ class FileSystem:
         root: Path below the archive's root that is served as "".
         readahead: How far to read ahead in a file.
         neighbours: How far to go ahead in a directory.
+        notes: What is below `.empiar`; None for nothing.
     """
 
     def __init__(
@@ -88,6 +102,7 @@ class FileSystem:
         root: str = "",
         readahead: ReadAheadConfig | None = None,
         neighbours: NeighboursConfig | None = None,
+        notes: Notes | None = None,
     ) -> None:
         self._client = client
         self._tree = tree
@@ -103,6 +118,7 @@ class FileSystem:
         self._directories: dict[int, tuple[DirectoryItem, ...]] = {}  # guarded by _lock
         self._opened: LRUCache[int, FileVersion] = LRUCache(_OPENED_KEPT)  # guarded by _lock
         self._callbacks: list[Callable[[str], None]] = []
+        self._notes = None if notes is None else _note_files(notes, self._tell_changed)
         self._began_s = time.time()
         tree.when_changed(self._tell_changed)
 
@@ -117,14 +133,53 @@ class FileSystem:
         """
         if not path:
             # A mount must come up, and be seen to, while the archive is out of reach.
-            return Attributes(paths.inode_of(self._root), True, _DIRECTORY_SIZE, 0)
+            return Attributes(paths.inode_of(self._root), True, DIRECTORY_SIZE, 0)
+        if self._notes is not None and NOTES_NAME in path:
+            place = self._place(path, patience)
+            if place is not None:
+                return self._noted(lambda notes: notes.attributes(place, patience))
         known = self._tree.glance(self._full(path))
         if known is not None:
             return self._file_attributes(*known)
         node = self._lookup(path, patience)
         if node.is_directory:
-            return Attributes(node.inode, True, _DIRECTORY_SIZE, minute_ns(node.modified_text))
+            return Attributes(node.inode, True, DIRECTORY_SIZE, minute_ns(node.modified_text))
         return self._file_attributes(node, self._counted_version(node, patience))
+
+    def link_target(self, path: str, patience: Patience) -> str:
+        """Return where the symbolic link at `path` leads; all are below `.empiar`.
+
+        Raises:
+            NoSuchNameError: There is none.
+            EmpiarFSError: It isn't known and can't be had in time.
+        """
+        place = self._place(path, patience)
+        if place is None:
+            raise NoSuchNameError(f"{path!r} is no symbolic link")
+        return self._noted(lambda notes: notes.link_target(place, patience))
+
+    def _place(self, path: str, patience: Patience) -> Place | None:
+        """Return the place below `.empiar` that a path names, or None if it names none.
+
+        Raises:
+            NoSuchNameError: The archive has no such entry.
+        """
+        if self._notes is None or NOTES_NAME not in path:
+            return None
+        place = place_of(self._full(path))
+        if place is not None and place.number is not None and not (self._root or place.parts):
+            node = self._lookup(str(place.number), patience)
+            if not node.is_directory:
+                raise NotDirectoryError(path)
+        return place
+
+    def _noted(self, ask: Callable[[NoteFiles], T]) -> T:
+        assert self._notes is not None
+        try:
+            return ask(self._notes)
+        except EmpiarFSError as exc:
+            self._count_failure(exc)
+            raise
 
     def _lookup(self, path: str, patience: Patience) -> Node:
         try:
@@ -177,6 +232,9 @@ class FileSystem:
             NotDirectoryError: It is a file.
             EmpiarFSError: It isn't known and the archive can't tell now.
         """
+        place = self._place(path, patience)
+        if place is not None:
+            return self._kept(self._noted(lambda notes: notes.items(place, patience)))
         node = self._lookup(path, patience)
         if not node.is_directory:
             raise NotDirectoryError(path)
@@ -187,6 +245,12 @@ class FileSystem:
             raise
         directory.note_listed()
         items = directory.children()
+        if not node.path and self._notes is not None and self._notes.is_listed:
+            own = DirectoryItem(NOTES_NAME, paths.inode_of(NOTES_NAME), True)
+            items = (own, *(item for item in items if item.name != NOTES_NAME))
+        return self._kept(items)
+
+    def _kept(self, items: tuple[DirectoryItem, ...]) -> int:
         with self._lock:
             handle = next(self._numbers)
             self._directories[handle] = items
@@ -214,6 +278,9 @@ class FileSystem:
             IsDirectoryError: It is a directory.
             EmpiarFSError: It isn't known and the archive can't tell now.
         """
+        place = self._place(path, patience)
+        if place is not None:
+            return self._noted(lambda notes: notes.open(place, patience))
         node = self._lookup(path, patience)
         if node.is_directory:
             raise IsDirectoryError(path)
@@ -251,6 +318,8 @@ class FileSystem:
             BadHandleError: The handle isn't open.
             EmpiarFSError: As `Fetcher.read`.
         """
+        if handle >= FIRST_NOTE and self._notes is not None:
+            return self._notes.read(handle, offset, size)
         opened = self._opened_file(handle)
         if opened.stale:
             raise _stale(opened)
@@ -287,10 +356,15 @@ class FileSystem:
 
     def attributes_of_handle(self, handle: int) -> Attributes:
         """Return the attributes of the version that was opened."""
+        if handle >= FIRST_NOTE and self._notes is not None:
+            return self._notes.attributes_of_handle(handle)
         return self._opened_file(handle).attributes
 
     def release(self, handle: int) -> None:
         """Close the handle."""
+        if handle >= FIRST_NOTE and self._notes is not None:
+            self._notes.release(handle)
+            return
         with self._lock:
             opened = self._files.pop(handle, None)
             if opened is None:
@@ -312,6 +386,8 @@ class FileSystem:
 
     def attribute_names(self, path: str) -> tuple[str, ...]:
         """Return the names of the extended attributes; the same for every file."""
+        if self._notes is not None and place_of(self._full(path)) is not None:
+            return ()
         return ATTRIBUTE_NAMES
 
     def attribute(self, path: str, name: str, patience: Patience) -> bytes:
@@ -320,7 +396,7 @@ class FileSystem:
         Raises:
             NoAttributeError: There is no such attribute.
         """
-        if name not in ATTRIBUTE_NAMES:
+        if name not in ATTRIBUTE_NAMES or self._place(path, patience) is not None:
             raise NoAttributeError(name)
         node = self._lookup(path, patience)
         url = self._client.base_url + paths.url_path(node.path)
@@ -360,6 +436,8 @@ class FileSystem:
         cache = self._store.usage()
         with self._lock:
             handles = len(self._files)
+        if self._notes is not None:
+            handles += self._notes.count()
         return {
             "archive_url": self._client.base_url,
             "root": self._root,
@@ -381,6 +459,13 @@ class FileSystem:
             "refused_names": self._tree.refused_names(),
             "counters": dict(self._counters.statistics().counters),
         }
+
+
+def _note_files(notes: Notes, tell_changed: Callable[[str], None]) -> NoteFiles:
+    # Commands read files too, and show nothing of this: they don't wait for its import.
+    from empiarfs.vfs.note_files import NoteFiles
+
+    return NoteFiles(notes, tell_changed)
 
 
 def _stale(opened: _Handle) -> FileChangedError:

@@ -6,6 +6,13 @@ import calendar
 import time
 from dataclasses import dataclass
 
+DIRECTORY_SIZE = 4096
+"""What `stat` shows for a directory; the archive tells nothing, and local file systems show this
+for small ones."""
+
+FIRST_NOTE = 1 << 62
+"""Handles from here on are of files below `.empiar`; the archive's count from 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
@@ -17,12 +24,14 @@ class Attributes:
         size: Bytes, exact.
         mtime_ns: Modification time in nanoseconds since 1970; of a file its Last-Modified,
             of a directory the listing's minute, taken as UTC.
+        is_link: Whether it is a symbolic link, whose size is that of its target's path.
     """
 
     inode: int
     is_directory: bool
     size: int
     mtime_ns: int
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ import shlex
 import pytest
 
 from tests.cli.test_cache import fill
-from tests.cli.test_finding_page import shown_by
 from tests.support.commands import Commands
-from tests.support.pages import examples
+from tests.support.pages import examples, shown_by
 from tests.support.users import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "cache.md"

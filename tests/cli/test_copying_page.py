@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_finding_page import shown_by
 from tests.cli.test_get import FILES
 from tests.support.broken_server import BrokenServer
 from tests.support.commands import Commands
-from tests.support.pages import examples
+from tests.support.pages import examples, shown_by
 from tests.support.users import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "copying.md"

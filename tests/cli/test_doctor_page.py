@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_doctor import FILES
-from tests.cli.test_finding_page import shown_by
 from tests.support.broken_server import BrokenServer
 from tests.support.commands import Commands
-from tests.support.pages import examples
+from tests.support.pages import examples, shown_by
 from tests.support.users import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "doctor.md"

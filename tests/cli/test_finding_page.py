@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -11,18 +10,10 @@ import pytest
 from empiarfs.cli.failures import run_command
 from empiarfs.cli.group import commands
 from tests.support.entry_api import EntryApi
-from tests.support.pages import examples
+from tests.support.pages import examples, shown_by
 from tests.support.users import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "finding.md"
-
-
-def shown_by(pattern: str, text: str) -> bool:
-    """Tell whether a text is what the page shows, where "…" stands for anything."""
-    parts = [re.escape(part) for part in pattern.rstrip().split("…")]
-    # How wide a column is depends on what stands in it.
-    regex = re.sub(r"(\\ )+", r"\\s+", ".*".join(parts))
-    return re.fullmatch(regex, re.sub(r" +\n", "\n", text).rstrip(), re.DOTALL) is not None
 
 
 def test_the_examples_print_what_the_page_shows(

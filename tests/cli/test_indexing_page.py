@@ -11,11 +11,10 @@ import pytest
 
 from empiarfs.config import DEFAULT_ARCHIVE_URL
 from tests.cli.test_documented import make_archive
-from tests.cli.test_finding_page import shown_by
 from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.commands import Commands
-from tests.support.pages import examples
+from tests.support.pages import examples, shown_by
 from tests.support.users import CHECKOUT
 
 pytestmark = pytest.mark.apache

@@ -83,12 +83,23 @@ class FakeFiles:
         self._misbehave(path, patience, "slow-stat")
         return self._attributes(path)
 
+    def link_target(self, path: str, patience: Patience) -> str:
+        """See `Files.link_target`."""
+        if not self._attributes(path).is_link:
+            raise NoSuchNameError(path)
+        return os.readlink(self._local(path))
+
     def open_directory(self, path: str, patience: Patience) -> int:
         """See `Files.open_directory`."""
         if not self._attributes(path).is_directory:
             raise NotDirectoryError(path)
         items = tuple(
-            DirectoryItem(entry.name, inode_of(f"{path}/{entry.name}".lstrip("/")), entry.is_dir())
+            DirectoryItem(
+                entry.name,
+                inode_of(f"{path}/{entry.name}".lstrip("/")),
+                entry.is_dir(follow_symlinks=False),
+                entry.is_symlink(),
+            )
             for entry in os.scandir(self._local(path))
         )
         handle = next(self._handles)
@@ -204,7 +215,8 @@ class FakeFiles:
         found = self._stat(path)
         is_directory = stat.S_ISDIR(found.st_mode)
         size = 0 if is_directory else found.st_size
-        return Attributes(inode_of(path), is_directory, size, found.st_mtime_ns)
+        is_link = stat.S_ISLNK(found.st_mode)
+        return Attributes(inode_of(path), is_directory, size, found.st_mtime_ns, is_link)
 
 
 def _say(word: bytes) -> None:

@@ -300,6 +300,8 @@ def _environment(
         "HOME": str(home / "home"),
         "XDG_RUNTIME_DIR": str(home / "run"),
         "TMPDIR": tempfile.gettempdir(),
+        # Most tests hold the tree against the one that is served, which has nothing of ours.
+        "EMPIARFS_METADATA": "hidden",
         **python.environment,
     }
     if libfuse is not None:

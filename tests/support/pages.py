@@ -16,3 +16,11 @@ def examples(page: Path) -> list[tuple[str, str]]:
         for block in blocks
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
     ]
+
+
+def shown_by(pattern: str, text: str) -> bool:
+    """Tell whether a text is what a page shows, where "…" stands for anything."""
+    parts = [re.escape(part) for part in pattern.rstrip().split("…")]
+    # How wide a column is depends on what stands in it.
+    regex = re.sub(r"(\\ )+", r"\\s+", ".*".join(parts))
+    return re.fullmatch(regex, re.sub(r" +\n", "\n", text).rstrip(), re.DOTALL) is not None
