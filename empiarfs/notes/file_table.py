@@ -51,7 +51,7 @@ class FileTables:
         self._archive_url = archive_url
         self._lock = threading.Lock()
         self._kept: TTLCache[int, Text] = TTLCache(  # guarded by _lock
-            2 * _MOST_BYTES, _KEPT_S, getsizeof=lambda text: len(text.data)
+            _MOST_BYTES + 1024 * 1024, _KEPT_S, getsizeof=lambda text: len(text.data)
         )
         self._making: SingleFlight[int, Text] = SingleFlight()
 
@@ -95,7 +95,8 @@ def file_table(
             body += b"# cut off here: see `empiarfs find --json %d`\n" % number
             break
     head = f"# EMPIAR-{number}: {_completeness(count)}\n{_COLUMNS}".encode()
-    return Text(head + bytes(body), count.latest_s)
+    # It grows while a program lists directories.
+    return Text(head + bytes(body), count.latest_s, changes=True)
 
 
 def _completeness(count: _Count) -> str:

@@ -43,6 +43,7 @@ class Notes:
         archive_url: Of the archive's root.
         refused: Returns which names of listings can't be served.
         is_listed: Whether the archive's root lists its own.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Notes:
         archive_url: str,
         refused: Callable[[], Iterable[Mapping[str, object]]],
         is_listed: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._descriptions = descriptions
         self._tables = FileTables(catalog, archive_url)
         self._refused = refused
         self._status: Status = dict
         self.is_listed = is_listed
+        self.clock = clock
 
     def tell_status(self, status: Status) -> None:
         """Have `status` called for what status.json shows; it may not wait."""

@@ -2,9 +2,11 @@
 
 A file there is small and held whole by whoever opens it. As long as one is open, everybody
 sees that one, in its size too; but for the files that are another one at each look, of which
-every open gets the newest and the kernel keeps no pages. Where a file is another one than the
-kernel was told of last, the kernel is told before the open is answered: it remembers sizes
-for an hour, and programs trust them.
+every open gets a new one and the kernel keeps no pages. What `stat` has shown a moment ago is
+what an open gets in any case: `tar` and others ask for the size first. Where a file is another
+one than the kernel was told of last, the kernel is told before the open is answered: it
+remembers sizes for an hour, and programs trust them. (With libfuse 2 it can't be told, and
+remembers them for a second.)
 
 Threading: safe from any thread; `_lock` guards the tables and is never held while anything is
 asked.
@@ -22,13 +24,19 @@ from cachetools import LRUCache
 
 from empiarfs.core import paths
 from empiarfs.errors import BadHandleError, IsDirectoryError, NoSuchNameError
-from empiarfs.notes.nodes import Link, Text
+from empiarfs.notes.nodes import Link, NoteNode, Text
 from empiarfs.notes.notes import Notes
 from empiarfs.notes.places import Place
 from empiarfs.patience import Patience
 from empiarfs.tree.directory import DirectoryItem
 from empiarfs.vfs.values import DIRECTORY_SIZE, FIRST_NOTE, Attributes, OpenedFile
 
+# How long `stat` shows the same text, and how long after it an open gets that: more than the
+# second that libfuse 2 lets the kernel remember it.
+_SHOWN_S = 2.0
+_OPENED_S = 1.5
+# Bytes of texts that are kept for this; one that is larger isn't.
+_MOST_SHOWN = 4 * 1024 * 1024
 # Of how many files it is known what the kernel was told (some 150 bytes each).
 _TOLD_KEPT = 100_000
 
@@ -37,6 +45,13 @@ _TOLD_KEPT = 100_000
 class _Open:
     path: str
     text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    text: Text
+    made_s: float
+    told_s: float
 
 
 class NoteFiles:
@@ -56,6 +71,9 @@ class NoteFiles:
         self._by_path: dict[str, list[int]] = {}  # handles, the oldest first; guarded by _lock
         # Size and checksum as they were last told; guarded by _lock
         self._told: LRUCache[str, tuple[int, int]] = LRUCache(_TOLD_KEPT)
+        self._shown: LRUCache[str, _Shown] = LRUCache(  # guarded by _lock
+            _MOST_SHOWN, getsizeof=lambda shown: len(shown.text.data) + 200
+        )
 
     @property
     def is_listed(self) -> bool:
@@ -65,10 +83,9 @@ class NoteFiles:
     def attributes(self, place: Place, patience: Patience) -> Attributes:
         """Return what `stat` shows; of an open file, what was opened last."""
         opened = self._newest(place.path)
-        node = self._notes.node(place, patience) if opened is None else opened
+        node = self._node(place, patience) if opened is None else opened
         if isinstance(node, Text):
-            with self._lock:
-                self._told[place.path] = _signature(node)
+            self._tell(place.path, node, is_open=opened is not None)
             return _file_attributes(place.path, node)
         inode = paths.inode_of(place.path)
         if isinstance(node, Link):
@@ -108,6 +125,8 @@ class NoteFiles:
         """
         shared = self._newest(place.path)
         text = shared if shared is not None and not shared.changes else None
+        if text is None:
+            text = self._just_shown(place.path)
         if text is None:
             node = self._notes.node(place, patience)
             if isinstance(node, Link):
@@ -151,6 +170,33 @@ class NoteFiles:
         """Return how many files are open."""
         with self._lock:
             return len(self._opened)
+
+    def _node(self, place: Place, patience: Patience) -> NoteNode:
+        """Return what is at a place, which is for a while what it was."""
+        with self._lock:
+            shown = self._shown.get(place.path)
+        if shown is not None and 0 <= self._notes.clock() - shown.made_s < _SHOWN_S:
+            return shown.text
+        return self._notes.node(place, patience)
+
+    def _just_shown(self, path: str) -> Text | None:
+        with self._lock:
+            shown = self._shown.get(path)
+        if shown is not None and 0 <= self._notes.clock() - shown.told_s < _OPENED_S:
+            return shown.text
+        return None
+
+    def _tell(self, path: str, text: Text, *, is_open: bool) -> None:
+        """Note that the kernel is told of a text."""
+        now_s = self._notes.clock()
+        with self._lock:
+            self._told[path] = _signature(text)
+            if is_open or len(text.data) > _MOST_SHOWN // 4:
+                # Who opens the file again and again would for ever get the same.
+                return
+            shown = self._shown.get(path)
+            made_s = shown.made_s if shown is not None and shown.text is text else now_s
+            self._shown[path] = _Shown(text, made_s, now_s)
 
     def _newest(self, path: str) -> Text | None:
         """Return what was opened last of those that are open at a path."""

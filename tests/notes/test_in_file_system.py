@@ -57,6 +57,7 @@ class Rig:
             self.catalog,
             archive_url=BASE_URL,
             refused=tree.refused_names,
+            clock=self.clock,
         )
         self.state = "mounted"
         self.notes.tell_status(lambda: {"state": self.state})
@@ -125,6 +126,7 @@ def test_what_is_open_stays_what_it_was(rig: Rig) -> None:
     first = rig.opened(STATUS)
     rig.state = "mounted, and so on"
     second = rig.opened(STATUS)
+    rig.state = "unmounted"
 
     assert json.loads(rig.read(first)) == {"state": "mounted"}
     assert json.loads(rig.read(second)) == {"state": "mounted, and so on"}
@@ -141,9 +143,25 @@ def test_the_kernel_is_told_of_another_size_before_the_open_is_answered(rig: Rig
     rig.opened(STATUS)
     assert rig.told == []
     rig.state = "mounted, and so on"
+    rig.clock.now_s += 3.0
     rig.opened(STATUS)
 
     assert STATUS in rig.told
+
+
+def test_an_open_gets_what_stat_has_just_shown(rig: Rig) -> None:
+    shown = rig.size(STATUS)
+    rig.state = "mounted, and so on"
+    rig.clock.now_s += 1.0
+    assert rig.size(STATUS) == shown
+    rig.clock.now_s += 1.2
+    handle = rig.opened(STATUS)
+    assert len(rig.read(handle)) == shown
+    assert rig.told == []
+    rig.files.release(handle)
+
+    assert rig.size(STATUS) > shown
+    assert len(rig.read(rig.opened(STATUS))) == rig.size(STATUS)
 
 
 def test_a_description_changes_for_whoever_opens_it_next(rig: Rig) -> None:
@@ -155,6 +173,7 @@ def test_a_description_changes_for_whoever_opens_it_next(rig: Rig) -> None:
     assert (rig.size(DESCRIBED), rig.read(rig.opened(DESCRIBED))) == (len(before), before)
     for handle in range(held, held + 2):
         rig.files.release(handle)
+    rig.clock.now_s += 3.0
 
     after = rig.read(rig.opened(DESCRIBED))
     assert json.loads(after)["title"] == "Another title"
