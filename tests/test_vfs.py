@@ -139,6 +139,14 @@ def test_a_closed_handle_is_refused(rig: Rig) -> None:
         rig.files.directory_items(handle)
 
 
+def test_no_two_handles_are_the_same(rig: Rig) -> None:
+    handles = [rig.files.open_directory("10934/data", patience())]
+    handles += [rig.files.open(PATH, patience()).handle for _ in range(3)]
+    handles.append(rig.files.open_directory("", patience()))
+
+    assert len(set(handles)) == 5
+
+
 def test_the_kernel_may_keep_pages_of_the_same_version_only(rig: Rig) -> None:
     first = rig.files.open(PATH, patience())
     second = rig.files.open(PATH, patience())

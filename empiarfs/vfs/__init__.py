@@ -12,6 +12,7 @@ Paths have no leading slash; "" is the root. `EMPIAR-10017` is an alias of `1001
 looked up and is never listed.
 
     file_system.py  `FileSystem`
+    open_files.py   which of the archive's files are open, in which version
     note_files.py   what is below `.empiar` (`empiarfs.notes`), with handles
     extended.py     the extended attributes
     values.py       what is told of a node

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from cachetools import LRUCache
-
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.cache.store import BlockStore
 from empiarfs.core import paths
@@ -37,11 +35,11 @@ from empiarfs.fetcher import Fetcher
 from empiarfs.foresight import Foresight
 from empiarfs.notes.places import NOTES_NAME, Place, place_of
 from empiarfs.patience import Patience
-from empiarfs.reader import Reader
 from empiarfs.stats import Counters
 from empiarfs.tree import Node, Tree
 from empiarfs.tree.directory import DirectoryItem
 from empiarfs.vfs.extended import ATTRIBUTE_NAMES, URL, attribute_of
+from empiarfs.vfs.open_files import OpenFile, OpenFiles
 from empiarfs.vfs.values import (
     DIRECTORY_SIZE,
     FIRST_NOTE,
@@ -58,22 +56,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-# Of how many files the version last opened is remembered (some 150 bytes each). A file
-# that was forgotten merely loses its pages in the kernel at its next open.
-_OPENED_KEPT = 100_000
-
-
-class _Handle:
-    """An open file; `stale` turns true once and stays so."""
-
-    __slots__ = ("attributes", "path", "reader", "stale")
-
-    def __init__(self, path: str, reader: Reader, attributes: Attributes) -> None:
-        self.path = path
-        self.reader = reader
-        self.attributes = attributes
-        self.stale = False
 
 
 class FileSystem:
@@ -112,11 +94,10 @@ class FileSystem:
         self._root = root.strip("/")
         self._foresight = Foresight(client.base_url, tree, fetcher, readahead, neighbours)
         self._lock = threading.Lock()
+        # Of files and directories; `next` of it is one step of the interpreter.
         self._numbers = count(1)
-        self._files: dict[int, _Handle] = {}  # guarded by _lock
-        self._by_path: dict[str, set[int]] = {}  # guarded by _lock
+        self._files = OpenFiles(self._numbers)
         self._directories: dict[int, tuple[DirectoryItem, ...]] = {}  # guarded by _lock
-        self._opened: LRUCache[int, FileVersion] = LRUCache(_OPENED_KEPT)  # guarded by _lock
         self._callbacks: list[Callable[[str], None]] = []
         self._notes = None if notes is None else _note_files(notes, self._tell_changed)
         self._began_s = time.time()
@@ -287,28 +268,12 @@ class FileSystem:
         version = self._counted_version(node, patience)
         file = RemoteFile(self._client.base_url, node.path, version)
         attributes = self._file_attributes(node, version)
-        opened_file = _Handle(node.path, self._foresight.open(file), attributes)
-        with self._lock:
-            outdated = self._turn_stale(node.path, version)
-            last = self._opened.get(node.inode)
-            self._opened[node.inode] = version
-            handle = next(self._numbers)
-            self._files[handle] = opened_file
-            self._by_path.setdefault(node.path, set()).add(handle)
+        opened = OpenFile(node.path, self._foresight.open(file), attributes)
+        handle, outdated, last = self._files.add(opened)
         if outdated or (last is not None and last != version):
             # Before the new open is answered, or the kernel would show old pages and sizes.
             self._tell_changed(node.path)
         return OpenedFile(handle, keep_cache=last == version and not outdated, direct_io=outdated)
-
-    def _turn_stale(self, path: str, version: FileVersion) -> bool:
-        """Make handles to other versions stale; tell whether there are any. Under `_lock`."""
-        outdated = False
-        for handle in self._by_path.get(path, ()):
-            opened = self._files[handle]
-            if opened.reader.file.version != version:
-                opened.stale = True
-                outdated = True
-        return outdated
 
     def read(self, handle: int, offset: int, size: int, patience: Patience) -> bytes:
         """Return exactly min(`size`, file size − `offset`) bytes.
@@ -320,7 +285,7 @@ class FileSystem:
         """
         if handle >= FIRST_NOTE and self._notes is not None:
             return self._notes.read(handle, offset, size)
-        opened = self._opened_file(handle)
+        opened = self._files.get(handle)
         if opened.stale:
             raise _stale(opened)
         try:
@@ -340,47 +305,28 @@ class FileSystem:
         self._counters.add("read_bytes", len(data))
         return data
 
-    def _after_change(self, opened: _Handle) -> None:
+    def _after_change(self, opened: OpenFile) -> None:
         """The archive holds another version than this handle's: no read mixes the two."""
-        file = opened.reader.file
-        with self._lock:
-            for handle in self._by_path.get(opened.path, ()):
-                other = self._files[handle]
-                if other.reader.file.version == file.version:
-                    other.stale = True
-            first = self._opened.pop(opened.attributes.inode, None) is not None
+        first = self._files.turn_stale(opened)
         self._counters.add("failed_reads")
         if first:
             logger.warning("%r has changed in the archive since it was opened", opened.path)
-        self._tree.forget_version(opened.path, file.version)
+        self._tree.forget_version(opened.path, opened.version)
 
     def attributes_of_handle(self, handle: int) -> Attributes:
         """Return the attributes of the version that was opened."""
         if handle >= FIRST_NOTE and self._notes is not None:
             return self._notes.attributes_of_handle(handle)
-        return self._opened_file(handle).attributes
+        return self._files.get(handle).attributes
 
     def release(self, handle: int) -> None:
         """Close the handle."""
         if handle >= FIRST_NOTE and self._notes is not None:
             self._notes.release(handle)
             return
-        with self._lock:
-            opened = self._files.pop(handle, None)
-            if opened is None:
-                return
-            handles = self._by_path[opened.path]
-            handles.discard(handle)
-            if not handles:
-                del self._by_path[opened.path]
-        self._foresight.close(opened.reader)
-
-    def _opened_file(self, handle: int) -> _Handle:
-        with self._lock:
-            opened = self._files.get(handle)
-        if opened is None:
-            raise BadHandleError(str(handle))
-        return opened
+        opened = self._files.remove(handle)
+        if opened is not None:
+            self._foresight.close(opened.reader)
 
     # -- extended attributes, space, status ------------------------------------------------
 
@@ -410,9 +356,9 @@ class FileSystem:
     def space(self) -> SpaceUsage:
         """Return how full the cache is."""
         usage = self._store.usage()
-        with self._lock:
-            files = len(self._files)
-        return SpaceUsage(usage.limit, usage.used, max(0, usage.limit - usage.used), files)
+        return SpaceUsage(
+            usage.limit, usage.used, max(0, usage.limit - usage.used), len(self._files)
+        )
 
     def when_changed(self, callback: Callable[[str], None]) -> None:
         """Call `callback(path)` for each file that turns out to have changed.
@@ -434,8 +380,7 @@ class FileSystem:
     def status(self) -> dict[str, object]:
         """Return what the file system is doing, as values that JSON can hold."""
         cache = self._store.usage()
-        with self._lock:
-            handles = len(self._files)
+        handles = len(self._files)
         if self._notes is not None:
             handles += self._notes.count()
         return {
@@ -468,5 +413,5 @@ def _note_files(notes: Notes, tell_changed: Callable[[str], None]) -> NoteFiles:
     return NoteFiles(notes, tell_changed)
 
 
-def _stale(opened: _Handle) -> FileChangedError:
+def _stale(opened: OpenFile) -> FileChangedError:
     return FileChangedError("it has changed since it was opened", url=opened.path)
