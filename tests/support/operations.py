@@ -37,6 +37,10 @@ class ActorError(Exception):
     """The actor didn't answer in time, or died."""
 
 
+# Python maps no more than the file has when it asks.
+_NOT_THAT_LONG = 3
+
+
 def open_file(path: str) -> int:
     """Open for reading; return the descriptor."""
     return os.open(path, os.O_RDONLY)
@@ -113,16 +117,25 @@ def mapped(descriptor: int, size: int, offset: int) -> bytes | str:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        signal.signal(signal.SIGBUS, signal.SIG_DFL)
-        with mmap.mmap(descriptor, stop - first, prot=mmap.PROT_READ, offset=first) as memory:
-            data = memory[offset - first : stop - first]
-        with open(writing, "wb") as pipe:
-            pipe.write(data)
-        os._exit(0)
+        # However it ends, it must not go on as a second copy of the tests.
+        try:
+            signal.signal(signal.SIGBUS, signal.SIG_DFL)
+            with mmap.mmap(descriptor, stop - first, prot=mmap.PROT_READ, offset=first) as memory:
+                data = memory[offset - first : stop - first]
+            with open(writing, "wb") as pipe:
+                pipe.write(data)
+            os._exit(0)
+        except ValueError:
+            os._exit(_NOT_THAT_LONG)
+        finally:
+            os._exit(1)
     os.close(writing)
     with open(reading, "rb") as pipe:
         data = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == _NOT_THAT_LONG:
+        return "ValueError"
+    assert status <= 0, status
     return signal.Signals(-status).name if status < 0 else data
 
 
