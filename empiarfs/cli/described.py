@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from empiarfs.core.selectors import Described
+from empiarfs.core.selectors import Described, stated_by
 from empiarfs.core.targets import entry_number
 from empiarfs.errors import ConfigError, EmpiarFSError, NoSuchNameError, NotFoundError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from empiarfs.cli.selecting import Chosen
     from empiarfs.config import Config
     from empiarfs.core.entries.values import ImageSet
-    from empiarfs.core.roles import ImageSet as Stated
 
 # What is only an addition is not waited for as long as an answer is.
 _ADDITION_S = 15.0
@@ -57,7 +56,7 @@ def described(choice: Chosen, targets: Sequence[Rows], archives: Archives) -> Ch
             for rows in {numbers[rows.target.path]: rows for rows in targets}.values()
             for nth in means.image_set
         )
-    stated = {str(number): _stated(sets) for number, sets in known.items()}
+    stated = {str(number): stated_by(sets) for number, sets in known.items()}
     return replace(choice, described=Described(stated, places))
 
 
@@ -72,7 +71,7 @@ def described_here(paths: Sequence[str], config: Config) -> Described:
             assert number is not None
             with contextlib.suppress(EmpiarFSError):  # it isn't known
                 known = entries.entry(number, patience=Patience(0.0)).known
-                stated[str(number)] = _stated(known.entry.image_sets)
+                stated[str(number)] = stated_by(known.entry.image_sets)
     return Described(stated)
 
 
@@ -132,19 +131,3 @@ def _place(rows: Rows, nth: int, known: Mapping[int, Sequence[ImageSet]]) -> str
             "which isn't in the archive"
         ) from exc
     return path
-
-
-def _stated(sets: Sequence[ImageSet]) -> tuple[Stated, ...]:
-    """Return what `empiarfs.core.roles` goes by."""
-    found = [
-        (each.directory, each.category, each.data_format or each.header_format)
-        for each in sets
-        if each.directory
-    ]
-    # Some entries tell only here where the picked particles of micrographs are.
-    found += [
-        (each.particles_directory, "picked particles", "")
-        for each in sets
-        if each.particles_directory
-    ]
-    return tuple(found)

@@ -20,8 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from empiarfs.core.roles import ROLES, ImageSet, role_of
+
+if TYPE_CHECKING:
+    from empiarfs.core.entries.values import ImageSet as DescribedSet
 
 MOST = 1_000_000
 """Files that `first` and `sample` may ask for."""
@@ -122,3 +126,20 @@ def parse_roles(texts: Iterable[str]) -> frozenset[str]:
     """
     words = (word.strip().lower() for text in texts for word in text.split(","))
     return frozenset(word for word in words if word)
+
+
+def stated_by(sets: Iterable[DescribedSet]) -> tuple[ImageSet, ...]:
+    """Return what roles are told by, of an entry with these image sets."""
+    described = list(sets)
+    found = [
+        (each.directory, each.category, each.data_format or each.header_format)
+        for each in described
+        if each.directory
+    ]
+    # Some entries tell only here where the picked particles of micrographs are.
+    found += [
+        (each.particles_directory, "picked particles", "")
+        for each in described
+        if each.particles_directory
+    ]
+    return tuple(found)
