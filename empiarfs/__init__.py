@@ -1,5 +1,44 @@
-"""empiarfs mounts EMPIAR, the archive of raw cryo-EM data, as a read-only file system."""
+"""empiarfs mounts EMPIAR, the archive of raw cryo-EM data, as a read-only file system.
 
-from __future__ import annotations
+In Python the same files can be read without a mount:
+
+    import empiarfs
+
+    with empiarfs.open("10934/data/x.mrc") as file:
+        header = file.read(1024)
+
+`open`, `entry`, `path`, `prefetch`, `configure` and `close` are described in docs/python.md.
+They are imported when they are first used, so that to import this package costs nothing; their
+types stand in `__init__.pyi`.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "ArchiveEntry": "entry",
+    "ArchiveFile": "file",
+    "Files": "entry",
+    "close": "session",
+    "configure": "session",
+    "entry": "entry",
+    "open": "file",
+    "path": "local",
+    "prefetch": "hints",
+}
+
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name):
+    """Return a part of the Python interface, which is imported for the first of them."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.python.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_PLACES})

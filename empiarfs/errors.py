@@ -26,8 +26,8 @@
   - InterruptedCallError       the caller was told to stop waiting
 
 Lower layers translate what their libraries raise into these classes; upper layers never
-see `requests` or `sqlite3` exceptions. `empiarfs.fuse` maps the classes to errno values,
-and no other module deals in errno.
+see `requests` or `sqlite3` exceptions. `empiarfs.fuse` maps the classes to errno values for
+the kernel, `empiarfs.python` to Python's own exceptions; no other module deals in errno.
 """
 
 from __future__ import annotations

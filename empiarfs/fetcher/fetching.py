@@ -348,6 +348,13 @@ class Fetcher:
         size = int(self._workers.speed * max(_WORTHWHILE_S, round_trips * waiting_s))
         return min(max(size, self._config.smallest_span), self._config.largest_span)
 
+    @property
+    def room(self) -> int:
+        """How many bytes more may be foreseen now; negative if there are too many."""
+        with self._condition:
+            planned = sum(len(foreseen) for _, foreseen in self._plans)
+        return self._in_flight.room - planned
+
     def prepare(self, size: int) -> None:
         """Have connections at hand for `size` bytes that somebody has begun to read."""
         self._client.prepare(min(_PREPARED, -(-size // _PREPARED_FOR)))

@@ -126,6 +126,33 @@ def build(config: Config, root: str = "", *, keeps: bool = True, is_mount: bool 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """Files that are read without being kept in the cache; `close` comes after the parts'."""
+
+    fetcher: Fetcher
+    files: FileSystem
+
+    def close(self) -> None:
+        """Fail all who wait, end all threads."""
+        _close(self.fetcher)
+
+
+def build_unkept(parts: Parts, config: Config) -> Unkept:
+    """Return the same files, by the same connections, of which nothing more is kept.
+
+    What the cache holds is read from it.
+    """
+    fetcher = Fetcher(
+        parts.client,
+        UnchangedStore(parts.store),
+        parts.counters,
+        FetcherConfig(max_connections=config.max_connections),
+    )
+    files = FileSystem(parts.client, parts.tree, fetcher, parts.store, parts.counters)
+    return Unkept(fetcher, files)
+
+
 def build_tree(config: Config) -> TreeParts:
     """Return the parts that tell names, sizes and versions, as the settings want them.
 

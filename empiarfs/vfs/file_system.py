@@ -319,6 +319,10 @@ class FileSystem:
             return self._notes.attributes_of_handle(handle)
         return self._files.get(handle).attributes
 
+    def file_of_handle(self, handle: int) -> RemoteFile:
+        """Return the file, in the version that was opened."""
+        return self._opened_file(handle).reader.file
+
     def release(self, handle: int) -> None:
         """Close the handle."""
         if handle >= FIRST_NOTE and self._notes is not None:

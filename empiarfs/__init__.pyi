@@ -1,0 +1,12 @@
+from empiarfs.python.entry import ArchiveEntry as ArchiveEntry
+from empiarfs.python.entry import Files as Files
+from empiarfs.python.entry import entry as entry
+from empiarfs.python.file import ArchiveFile as ArchiveFile
+from empiarfs.python.file import open as open  # noqa: A004 # as gzip has one
+from empiarfs.python.hints import prefetch as prefetch
+from empiarfs.python.local import path as path
+from empiarfs.python.session import close as close
+from empiarfs.python.session import configure as configure
+
+__version__: str
+__all__: list[str]

@@ -1,0 +1,14 @@
+"""The archive in Python, with and without a mount: files, entries, hints, fsspec.
+
+session.py      the parts of this process: made at first use, ended before a fork
+file.py         an open file
+entry.py        an entry, and which of its files are meant
+choosing.py     finds those
+local.py        a local path of a file: in a mount, or of a copy
+hints.py        what will be read soon
+filesystem.py   for fsspec
+failures.py     what goes wrong, as Python's own exceptions
+
+It is built of the parts that a mount is built of, on the same cache directory, catalog and
+connection budget; none of them knows of it.
+"""

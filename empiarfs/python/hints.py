@@ -1,0 +1,119 @@
+"""Hints of what will be read: fetched when nothing more pressing is to be done.
+
+A hint is worth nothing once it is late, and costs memory while it is early. So hints are
+carried out in their order, a few at a time, each as soon as what was foreseen before it leaves
+room (`empiarfs.inflight`), and of more than `_MOST` only the latest are kept. What goes wrong
+with one is left to the read that it was for.
+
+Threading: `Hints.add` is safe from any thread and waits for nothing; threads of its own end as
+soon as there is no hint left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from empiarfs import threads
+from empiarfs.core.files import RemoteFile
+from empiarfs.core.ranges import ByteRange
+from empiarfs.errors import EmpiarFSError
+from empiarfs.python.places import located
+from empiarfs.python.session import Live, Session
+
+logger = logging.getLogger(__name__)
+
+_MOST = 100_000
+# Each may wait for a listing or for sizes; what it fetches then are the fetcher's threads.
+_AT_ONCE = 4
+# What is asked for at a time, of what may be foreseen in all.
+_STEP = 4 * 1024 * 1024
+_LOOK_S = 0.01
+
+
+class Hints:
+    """Carries out the hints of one session."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._lock = threading.Lock()
+        self._left: deque[tuple[str, ByteRange]] = deque(maxlen=_MOST)  # guarded by _lock
+        self._running: set[threading.Thread] = set()  # guarded by _lock
+        self._closed = threading.Event()
+
+    def add(self, wanted: Iterable[tuple[str, ByteRange]]) -> None:
+        """Take hints: paths below the archive's root, and ranges of those files."""
+        with self._lock:
+            self._left.extend(wanted)
+            while self._left and len(self._running) < _AT_ONCE and not self._closed.is_set():
+                thread = threads.start("hint", self._work)
+                if thread is None:
+                    return
+                self._running.add(thread)
+                if len(self._running) >= len(self._left):
+                    return
+
+    def close(self) -> None:
+        """Forget all hints, and end the threads."""
+        self._closed.set()
+        with self._lock:
+            self._left.clear()
+            running = list(self._running)
+        for thread in running:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._left or self._live.is_closed:
+                    self._running.discard(threading.current_thread())
+                    return
+                path, wanted = self._left.popleft()
+            try:
+                self._carry_out(path, wanted)
+            except EmpiarFSError as exc:
+                logger.debug("a hint about %r: %s", path, exc)
+            except Exception:
+                logger.exception("a hint about %r failed unexpectedly", path)
+
+    def _carry_out(self, path: str, wanted: ByteRange) -> None:
+        parts = self._live.parts
+        patience = self._live.looking()
+        node = parts.tree.lookup(path, patience)
+        file = RemoteFile(
+            parts.client.base_url, node.path, parts.tree.version(node.path, patience)
+        )
+        wanted = wanted.clamp(file.size)
+        for start in range(wanted.start, wanted.stop, _STEP):
+            part = ByteRange(start, min(start + _STEP, wanted.stop))
+            while parts.fetcher.room < len(part):
+                if self._closed.wait(_LOOK_S):
+                    return
+            parts.fetcher.prefetch(file, part)
+
+
+def prefetch(wanted: Iterable[tuple[str | os.PathLike[str], int, int]]) -> None:
+    """Say what will be read soon, in this order; return at once.
+
+    Args:
+        wanted: For each range the file, as `open` takes it, the offset of its first byte, and
+            how many bytes it has. What lies past the end of the file is left out.
+
+    Raises:
+        ConfigError: A place can't be in the archive.
+        ValueError: An offset or a size is negative.
+    """
+    found: dict[Session, list[tuple[str, ByteRange]]] = {}
+    for word, offset, size in wanted:
+        session, path = located(word)
+        found.setdefault(session, []).append((path, ByteRange(offset, offset + size)))
+    for session, ranges in found.items():
+        hint(session, ranges)
+
+
+def hint(session: Session, wanted: list[tuple[str, ByteRange]]) -> None:
+    """Say what will be read soon; see `prefetch`."""
+    session.ask("", lambda live: live.own(Hints).add(wanted))

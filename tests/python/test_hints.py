@@ -1,0 +1,82 @@
+"""Hints of what will be read: they return at once, and the reads find the bytes."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+import empiarfs
+from empiarfs.errors import ConfigError
+from empiarfs.python.session import default_session
+from tests.python.conftest import STACK, STACK_SIZE, Served, use
+from tests.support.broken_server import BrokenServer, Fault
+from tests.support.waiting import wait_until
+
+PIECE = 64 * 1024
+
+
+def all_is_done() -> bool:
+    """Tell whether no hint is left to be carried out."""
+    usage = default_session().live().parts.fetcher.usage()
+    return not (
+        usage["plans_waiting"] or usage["spans_waiting"] or usage["foreseen_bytes"]
+        or usage["pending_bytes"]
+    )  # fmt: skip
+
+
+@pytest.mark.apache
+def test_reads_find_what_was_hinted_at(archive: Served) -> None:
+    random_ = random.Random(1)
+    places = [random_.randrange(STACK_SIZE - 10_000) for _ in range(40)]
+    pieces = {at // PIECE for place in places for at in (place, place + 9_999)}
+    with empiarfs.open(STACK) as file:
+        before = archive.server.mark()
+        empiarfs.prefetch((STACK, place, 10_000) for place in places)
+        wait_until(
+            lambda: archive.fetched_since(before) >= (len(pieces) - 1) * PIECE, every_s=0.05
+        )
+        wait_until(all_is_done)
+        mark = archive.server.mark()
+        found = [file.pread(10_000, place) for place in places]
+
+    expected = archive.bytes_of(STACK)
+    assert found == [expected[place : place + 10_000] for place in places]
+    assert archive.server.requests_since(mark) == []
+
+
+@pytest.mark.apache
+def test_more_is_hinted_at_than_may_be_in_flight(archive: Served) -> None:
+    before = archive.server.mark()
+    empiarfs.prefetch([(STACK, 0, STACK_SIZE)] * 30)
+    wait_until(lambda: archive.fetched_since(before) >= STACK_SIZE, every_s=0.05)
+    wait_until(all_is_done)
+    mark = archive.server.mark()
+    with empiarfs.open(STACK) as file:
+        assert file.read() == archive.bytes_of(STACK)
+
+    assert archive.server.requests_since(mark) == []
+
+
+def test_a_hint_waits_for_nothing_and_fails_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BrokenServer({"10934/data/x.mrc": bytes(1000)}) as server:
+        use(monkeypatch, server.url)
+        server.fault(lambda request: True, Fault.silence(), times=100)
+        began_s = time.monotonic()
+        empiarfs.prefetch([("10934/data/x.mrc", 0, 10), ("10934/data/nothing.mrc", 5, 10)])
+        wait_until(lambda: server.requests)
+        assert time.monotonic() - began_s < 5
+        empiarfs.close()
+        server.release()
+
+
+@pytest.mark.apache
+def test_a_hint_past_the_end_or_of_nothing_is_none(archive: Served) -> None:
+    empiarfs.prefetch([(STACK, STACK_SIZE - 10, 1000), (STACK, 10 * STACK_SIZE, 5), (STACK, 0, 0)])
+    empiarfs.prefetch([])
+
+    with pytest.raises(ValueError, match="not a byte range"):
+        empiarfs.prefetch([(STACK, -5, 3)])
+    with pytest.raises(ConfigError):
+        empiarfs.prefetch([("nothing", 0, 3)])

@@ -1,0 +1,77 @@
+"""The examples of docs/python.md do what the page shows."""
+
+from __future__ import annotations
+
+import doctest
+import io
+import re
+from collections.abc import Iterator
+
+import mrcfile
+import numpy
+import pytest
+import tifffile
+
+import empiarfs
+from empiarfs.config import DEFAULT_ARCHIVE_URL
+from empiarfs.python.filesystem import EmpiarFileSystem
+from tests.python.conftest import use
+from tests.support import tree
+from tests.support.apache import ApacheServer
+from tests.support.entry_api import EntryApi, sample_entries
+from tests.support.users import CHECKOUT
+
+pytestmark = pytest.mark.apache
+
+PAGE = CHECKOUT / "docs" / "python.md"
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Serve what the page looks into."""
+    with tree.temporary_root() as root:
+        data = root / "10934/data"
+        movie = io.BytesIO()
+        tifffile.imwrite(movie, numpy.zeros((8, 256, 320), "uint16"), photometric="minisblack")
+        for number in (1, 2, 3):
+            tree.write_file(data / f"movies/movie_00{number}.tif", movie.getvalue())
+        tree.write_file(data / "particles.star", b"data_optics\n\nloop_\n_rlnVoltage #1\n300\n")
+        with mrcfile.new(data / "stack.mrcs", numpy.zeros((15, 100, 100), "float32")) as stack:
+            stack.set_image_stack()
+        tree.set_times(root)
+        with ApacheServer(root) as server:
+            yield server.url
+
+
+@pytest.fixture
+def api() -> Iterator[EntryApi]:
+    fields = sample_entries()[10934]
+    fields["imagesets"][0]["directory"] = "/data/movies"
+    with EntryApi({10934: fields}) as api:
+        yield api
+
+
+def shown() -> str:
+    """Return the page as doctest reads it."""
+    return PAGE.read_text(encoding="utf-8").replace("…", "...")
+
+
+def test_the_examples_print_what_the_page_shows(
+    url: str, api: EntryApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, url, api.url)
+    page = shown().replace(DEFAULT_ARCHIVE_URL, url)
+    test = doctest.DocTestParser().get_doctest(page, {}, "docs/python.md", str(PAGE), 0)
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    EmpiarFileSystem.clear_instance_cache()
+
+    assert len(test.examples) > 25
+    assert "".join(said) == ""
+
+
+def test_every_name_is_on_the_page() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    names = [name for name in empiarfs.__all__ if name[0].islower()]
+
+    assert [name for name in names if not re.search(rf"\bempiarfs\.{name}\b", text)] == []
