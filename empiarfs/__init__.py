@@ -7,9 +7,9 @@ In Python the same files can be read without a mount:
     with empiarfs.open("10934/data/x.mrc") as file:
         header = file.read(1024)
 
-`open`, `entry`, `path`, `prefetch`, `configure` and `close` are described in docs/python.md.
-They are imported when they are first used, so that to import this package costs nothing; their
-types stand in `__init__.pyi`.
+docs/python.md describes what there is: `open`, `entry`, `imread`, `path`, `prefetch`,
+`configure`, `close`. They are imported when they are first used, so that to import this package
+costs nothing; their types stand in `__init__.pyi`.
 """
 
 import importlib
@@ -23,6 +23,7 @@ _PLACES = {
     "close": "session",
     "configure": "session",
     "entry": "entry",
+    "imread": "arrays",
     "open": "file",
     "path": "local",
     "prefetch": "hints",

@@ -1,3 +1,4 @@
+from empiarfs.python.arrays import imread as imread
 from empiarfs.python.entry import ArchiveEntry as ArchiveEntry
 from empiarfs.python.entry import Files as Files
 from empiarfs.python.entry import entry as entry

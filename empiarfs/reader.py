@@ -64,13 +64,14 @@ class Reader:
         """How many bytes are kept planned ahead of whoever read last."""
         return self.plan.window
 
-    def read(self, offset: int, size: int, patience: Patience) -> bytes:
+    def read(self, offset: int, size: int, patience: Patience, *, ahead: bool = True) -> bytes:
         """Return exactly the bytes `[offset, offset + size)` that lie inside the file.
 
         Args:
             offset: Bytes from the start of the file; at or past the end gives no bytes.
             size: Bytes wanted.
             patience: How long to wait for the archive.
+            ahead: Foresee what comes next; else this read isn't noticed by any planner.
 
         Raises:
             EmpiarFSError: As `Fetcher.read`.
@@ -78,6 +79,8 @@ class Reader:
         wanted = ByteRange(offset, offset + size).clamp(self.file.size)
         if not wanted:
             return b""
+        if not ahead:
+            return self._fetcher.read(self.file, wanted, patience)[0]
         with self._lock:
             foreseen = self.plan.asked(wanted)
             self.footprint.add(wanted)

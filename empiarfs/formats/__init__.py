@@ -5,6 +5,7 @@
     star.py     STAR tables            mdoc.py   SerialEM's metadata
     hdf5.py     the HDF5 superblock    kinds.py  which of them a file is
     cs.py       cryoSPARC's tables     names.py  the files that a table names
+    mrc_pixels.py   where pixels are   regions.py   which of them are meant
 
 The parsers do no I/O: they ask a `Window`, whose bytes somebody else fetches. Nothing in a
 file is believed: every count, size and offset is bounded before it is used, and what can't

@@ -61,7 +61,7 @@ def contents_of(name: str, window: Window) -> Contents:
     if not window.size:
         return Contents("empty")
     head = window.up_to(0, HEADER_SIZE)
-    kind = _kind(name.lower(), head)
+    kind = format_of(name, head)
     try:
         if kind == "MRC":
             return Contents(kind, parse_mrc(window))
@@ -79,7 +79,14 @@ def contents_of(name: str, window: Window) -> Contents:
     return Contents(kind)
 
 
-def _kind(name: str, head: bytes) -> str:
+def format_of(name: str, head: bytes) -> str:
+    """Return a file's format in words: "MRC", "TIFF" for all of its kinds, …, "unknown".
+
+    Args:
+        name: Its name.
+        head: Its first 1,024 bytes, or all if there are fewer.
+    """
+    name = name.lower()
     if looks_like_mrc(head, named=name.endswith(_MRC_NAMES)):
         return "MRC"
     if head.startswith(_TIFF):

@@ -7,6 +7,8 @@ choosing.py     finds those
 local.py        a local path of a file: in a mount, or of a copy
 hints.py        what will be read soon
 filesystem.py   for fsspec
+arrays.py       images as NumPy arrays: MRC
+tiffs.py        the same of TIFF and EER
 failures.py     what goes wrong, as Python's own exceptions
 
 It is built of the parts that a mount is built of, on the same cache directory, catalog and

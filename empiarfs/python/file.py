@@ -17,13 +17,15 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from empiarfs.core import paths
 from empiarfs.core.files import FileVersion, RemoteFile
+from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import FileChangedError
+from empiarfs.python.hints import hint
 from empiarfs.python.places import located
 from empiarfs.python.session import Live, Session
 
@@ -139,6 +141,29 @@ class ArchiveFile(io.RawIOBase):
             raise ValueError(f"{size} bytes at {offset} can't be read")
         return b"".join(self._parts(offset, min(offset + size, self.size)))
 
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Yield the bytes of each range; they are fetched side by side, and nothing else is.
+
+        Args:
+            ranges: Offset and size of each, in bytes; what lies past the end is left out.
+
+        Raises:
+            OSError: As `pread`.
+        """
+        self._check_open()
+        wanted = [ByteRange(offset, offset + size).clamp(self.size) for offset, size in ranges]
+        # A single one that is small is fetched by the read itself.
+        if len(wanted) > 1 or sum(map(len, wanted)) > _STEP:
+            hint(self._session, [(self.path, each) for each in wanted])
+        for each in wanted:
+            yield b"".join(self._parts(each.start, each.stop, ahead=False))
+
+    def foresee(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Say which ranges, by offset and size, will be read soon; see `empiarfs.prefetch`."""
+        self._check_open()
+        wanted = [ByteRange(offset, offset + size) for offset, size in ranges]
+        hint(self._session, [(self.path, each) for each in wanted])
+
     def close(self) -> None:
         """Let go of it; reads fail from now on."""
         if not self.closed:
@@ -187,14 +212,14 @@ class ArchiveFile(io.RawIOBase):
             if self._position == stop:
                 self._position = start
 
-    def _parts(self, start: int, stop: int) -> Iterator[bytes]:
+    def _parts(self, start: int, stop: int, *, ahead: bool = True) -> Iterator[bytes]:
         for offset in range(start, stop, _STEP):
-            yield self._session.ask(
-                self.path, partial(self._read, offset, min(_STEP, stop - offset))
-            )
+            size = min(_STEP, stop - offset)
+            yield self._session.ask(self.path, partial(self._read, offset, size, ahead))
 
-    def _read(self, offset: int, size: int, live: Live) -> bytes:
-        return live.parts.files.read(self._handle(live), offset, size, live.reading())
+    def _read(self, offset: int, size: int, ahead: bool, live: Live) -> bytes:
+        files, handle = live.parts.files, self._handle(live)
+        return files.read(handle, offset, size, live.reading(), ahead=ahead)
 
     def _handle(self, live: Live) -> int:
         opened = self._opened

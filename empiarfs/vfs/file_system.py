@@ -275,8 +275,12 @@ class FileSystem:
             self._tell_changed(node.path)
         return OpenedFile(handle, keep_cache=last == version and not outdated, direct_io=outdated)
 
-    def read(self, handle: int, offset: int, size: int, patience: Patience) -> bytes:
+    def read(
+        self, handle: int, offset: int, size: int, patience: Patience, *, ahead: bool = True
+    ) -> bytes:
         """Return exactly min(`size`, file size − `offset`) bytes.
+
+        With `ahead` what comes next is foreseen; without it, nothing.
 
         Raises:
             FileChangedError: The archive holds another version now, or none.
@@ -289,7 +293,7 @@ class FileSystem:
         if opened.stale:
             raise _stale(opened)
         try:
-            data = opened.reader.read(offset, size, patience)
+            data = opened.reader.read(offset, size, patience, ahead=ahead)
         except (FileChangedError, NotFoundError) as exc:
             self._after_change(opened)
             raise _stale(opened) from exc
@@ -321,7 +325,7 @@ class FileSystem:
 
     def file_of_handle(self, handle: int) -> RemoteFile:
         """Return the file, in the version that was opened."""
-        return self._opened_file(handle).reader.file
+        return self._files.get(handle).reader.file
 
     def release(self, handle: int) -> None:
         """Close the handle."""

@@ -1,0 +1,119 @@
+"""Frames of TIFF, BigTIFF and EER files, decoded by tifffile and imagecodecs.
+
+Both come with `pip install 'empiarfs[arrays]'`. tifffile walks from one frame's directory to the
+next, so no more of those are read than it takes to come to the last frame that is wanted.
+
+Threading: no state.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from empiarfs.formats.regions import Corners, Frames, checked_region, chosen_frames
+from empiarfs.python.file import ArchiveFile
+
+try:
+    import numpy
+    import tifffile
+except ImportError as exc:
+    raise ImportError(f"{exc.name} is missing: pip install 'empiarfs[arrays]'") from exc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Deflate packs 1,032 bytes into one at best, LZW some 1,400.
+_MOST_PACKED = 2_000
+# Frames of one colour may have hardly any bytes.
+_SMALL = 64 * 1024 * 1024
+
+
+def read_tiff(file: ArchiveFile, frames: Frames, region: Corners | None) -> NDArray[Any]:
+    """Return frames of a file; see `empiarfs.python.arrays.imread`."""
+    try:
+        with tifffile.TiffFile(file, name=file.path) as opened:
+            every = opened.pages
+            if opened.is_eer and every[0].compression == 1:
+                every = _Later(every)
+            pages = _pages(every, frames)
+            _check_sizes(pages)
+            file.foresee([part for page in pages for part in _segments(page)])
+            made = [_cut(page.asarray(), region) for page in pages]
+            if not made:
+                return _nothing(every, region)
+    except (ValueError, RuntimeError, KeyError, TypeError, struct.error) as exc:
+        # What tifffile and imagecodecs raise of broken files has no class of its own.
+        if "imagecodecs" in str(exc):
+            raise ImportError(
+                f"imagecodecs is missing, for {file.path}: pip install 'empiarfs[arrays]'"
+            ) from exc
+        raise ValueError(f"{file.path}: {exc}") from exc
+    if isinstance(frames, int) or (frames is None and len(made) == 1):
+        return made[0]
+    return numpy.stack(made)
+
+
+class _Later:
+    """The frames of an EER file that begins with their sum."""
+
+    def __init__(self, pages: Any) -> None:
+        self._pages = pages
+
+    def __len__(self) -> int:
+        return len(self._pages) - 1
+
+    def __getitem__(self, number: int) -> Any:
+        return self._pages[number + 1]
+
+
+def _nothing(pages: Any, region: Corners | None) -> NDArray[Any]:
+    """Return no frame, in an array of the shape that frames have."""
+    first = _page(pages, 0)
+    if first is None:
+        raise ValueError("it holds no frame")
+    part = checked_region(region, *first.shape[:2])
+    shape = (0, part.bottom - part.top, part.right - part.left, *first.shape[2:])
+    return numpy.empty(shape, first.dtype)
+
+
+def _pages(pages: Any, frames: Frames) -> list[Any]:
+    """Return the pages that are meant; those behind the last of them aren't looked for."""
+    if isinstance(frames, slice) and _is_bounded(frames):
+        numbers = range(frames.start or 0, frames.stop, frames.step or 1)
+        found = (_page(pages, number) for number in numbers)
+        return list(takewhile(lambda page: page is not None, found))
+    page = _page(pages, frames) if isinstance(frames, int) and frames >= 0 else None
+    if page is not None:
+        return [page]
+    return [pages[number] for number in chosen_frames(frames, len(pages))]
+
+
+def _page(pages: Any, number: int) -> Any:
+    try:
+        return pages[number]
+    except IndexError:
+        return None
+
+
+def _is_bounded(frames: slice) -> bool:
+    start, stop, step = frames.start or 0, frames.stop, frames.step or 1
+    return stop is not None and start >= 0 and stop >= 0 and step > 0
+
+
+def _check_sizes(pages: list[Any]) -> None:
+    """Refuse frames that are far larger than their bytes could be unpacked to."""
+    for page in pages:
+        most = _MOST_PACKED * sum(page.databytecounts) + _SMALL
+        if page.nbytes > most:
+            raise ValueError(f"a frame of {page.nbytes} bytes can't be in those that it has")
+
+
+def _segments(page: Any) -> list[tuple[int, int]]:
+    return list(zip(page.dataoffsets, page.databytecounts, strict=False))
+
+
+def _cut(data: NDArray[Any], region: Corners | None) -> NDArray[Any]:
+    part = checked_region(region, *data.shape[:2])
+    return data[part.top : part.bottom, part.left : part.right]
