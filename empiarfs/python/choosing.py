@@ -9,20 +9,36 @@ Threading: used from one thread.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
 
 from empiarfs.browse import Browser, Item
 from empiarfs.core.entries.values import Entry
 from empiarfs.core.selection import Selection
 from empiarfs.core.selectors import Described, Selectors, stated_by
-from empiarfs.errors import EmpiarFSError, NoSuchNameError
+from empiarfs.errors import ConfigError, EmpiarFSError, NoSuchNameError
+from empiarfs.formats import FormatError, Window
 from empiarfs.mount.entries import PATIENCE_S, known_entries
 from empiarfs.patience import Patience
+from empiarfs.python.file import opened_file
+from empiarfs.python.places import located
 from empiarfs.python.session import Live, Session
-from empiarfs.selectors import SelectorError
+from empiarfs.selectors import (
+    Place,
+    SelectorError,
+    Table,
+    find_named,
+    find_series,
+    read_table,
+)
 
 # What is only an addition is not waited for as long as an answer is.
 _ADDITION_S = 15.0
+# A table of three million particles.
+_MOST = 1024**3
 
 
 def metadata_of(session: Session, number: int, patience_s: float = PATIENCE_S) -> Entry:
@@ -94,8 +110,52 @@ def _place(session: Session, entry: Entry, nth: int) -> str:
     return session.ask(entry.accession, ask)
 
 
+def tables_of(session: Session, means: Selectors) -> list[Table]:
+    """Return the tables that the selectors name, in the archive or on a local disk.
+
+    Raises:
+        OSError: One isn't there, or can't be read.
+        SelectorError: One isn't what it should be.
+    """
+    return [
+        read_table(word, f"from-{kind}", kind, partial(_opened, session, word))
+        for kind, words in (("star", means.from_star), ("cs", means.from_cs))
+        for word in words
+    ]
+
+
+@contextmanager
+def _opened(session: Session, word: str) -> Iterator[Window]:
+    """Lend the bytes of a table."""
+    try:
+        session, path = located(word, session)
+    except ConfigError:
+        # What is no place in the archive is a local file; a pipe would wait for its writer.
+        if Path(word).exists() and not Path(word).is_file():
+            raise FormatError("is no file") from None
+        with Path(word).open("rb") as local:
+            yield Window(Path(word).stat().st_size, partial(_local_bytes, local), _MOST)
+        return
+    with opened_file(session, path) as file:
+        yield Window(file.size, lambda offset, size: file.pread(size, offset), _MOST)
+
+
+def _local_bytes(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    data = file.read(size)
+    if len(data) < size:
+        raise FormatError("became shorter while it was read")
+    return data
+
+
 def matching(
-    browser: Browser, root: str, selection: Selection, means: Selectors, known: Described
+    browser: Browser,
+    session: Session,
+    root: str,
+    selection: Selection,
+    means: Selectors,
+    known: Described,
+    tables: Sequence[Table],
 ) -> Iterator[str]:
     """Yield the paths below the archive's root of the files that are meant.
 
@@ -103,28 +163,53 @@ def matching(
 
     Args:
         browser: Looks.
+        session: Reads the mdoc files of tilt series.
         root: The directory in which they are looked for.
         selection: By names.
         means: By what they are.
         known: What `described` returned.
+        tables: What `tables_of` returned.
 
     Raises:
-        EmpiarFSError: A directory can't be looked into.
+        EmpiarFSError: A directory can't be looked into, or there is no such tilt series.
     """
     start = browser.look(root)
     skip = len(root) + 1
 
-    def enters(item: Item) -> bool:
-        return known.leads_on(item.path)
+    def walk() -> Iterator[list[Item]]:
+        for _, children in browser.walk(start, lambda item: known.leads_on(item.path), _raise):
+            yield children
 
-    for _, children in browser.walk(start, enters, _raise):
-        for item in children:
+    lists = walk()
+    if means.names_files:
+        place = Place(walk, lambda path: partial(_opened, session, path), lambda item: item.path)
+        lists = iter([_named(place, means, tables)])
+    for items in lists:
+        for item in items:
             if (
                 not item.is_directory
                 and selection.names(item.path[skip:], is_directory=False)
                 and known.holds(item.path, means.roles)
             ):
                 yield item.path
+
+
+def _named(place: Place, means: Selectors, tables: Sequence[Table]) -> list[Item]:
+    """Return the files that tables name; of what isn't there, a warning tells."""
+    series = find_series(means.tilt_series, [place]) if means.tilt_series else []
+    mdocs = [
+        read_table(item.path, "tilt-series", "mdoc", place.opener(item.path)) for _, item in series
+    ]
+    named = find_named([place], [*tables, *mdocs], series)
+    for table, column, found in named.answers:
+        if found.missing:
+            more = f" and {len(found.missing) - 1} more" * (len(found.missing) > 1)
+            warnings.warn(
+                f"{table.spelt}: {column} names {found.missing[0]}{more}, "
+                "which the entry doesn't have",
+                stacklevel=2,
+            )
+    return list(named.items[0])
 
 
 def _raise(item: Item, error: EmpiarFSError) -> None:

@@ -7,6 +7,7 @@ Threading: an entry and its files may be shared; two threads that ask first ask 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import overload
@@ -16,10 +17,13 @@ from empiarfs.core.samples import sample
 from empiarfs.core.selection import Selection, sorted_globs
 from empiarfs.core.selectors import MOST, Selectors, parse_roles
 from empiarfs.core.targets import entry_number
-from empiarfs.errors import ConfigError
-from empiarfs.python.choosing import described, matching, metadata_of
+from empiarfs.errors import ConfigError, EmpiarFSError
+from empiarfs.python.choosing import described, matching, metadata_of, tables_of
+from empiarfs.python.failures import as_python_error
 from empiarfs.python.places import located
 from empiarfs.python.session import Live, Session, default_session
+
+Word = str | os.PathLike[str]
 
 
 class ArchiveEntry:
@@ -73,6 +77,9 @@ class ArchiveEntry:
         *globs: str,
         role: str | Iterable[str] = (),
         image_set: int | Iterable[int] = (),
+        tilt_series: str | Iterable[str] = (),
+        from_star: Word | Iterable[Word] = (),
+        from_cs: Word | Iterable[Word] = (),
         ignore_case: bool = False,
     ) -> Files:
         """Return which files are meant; they are looked for when they are needed.
@@ -83,6 +90,9 @@ class ArchiveEntry:
             role: What files are for: "movies", "micrographs", "particles", "gain", …; one of
                 several.
             image_set: Numbers of image sets, from 1, in one of which they lie.
+            tilt_series: Names of tilt series: their mdoc files, and what those name.
+            from_star: Tables of RELION, in the archive or on a local disk, that name files.
+            from_cs: Tables of cryoSPARC, likewise.
             ignore_case: For the patterns.
 
         Raises:
@@ -93,7 +103,11 @@ class ArchiveEntry:
         if any(number < 1 for number in numbers):
             raise ValueError("image sets are counted from 1")
         means = Selectors(
-            roles=parse_roles((role,) if isinstance(role, str) else role), image_set=numbers
+            roles=parse_roles((role,) if isinstance(role, str) else role),
+            image_set=numbers,
+            tilt_series=_words(tilt_series),
+            from_star=_words(from_star),
+            from_cs=_words(from_cs),
         )
         selection = Selection(globs=names, path_globs=path_globs, kind="f")
         return Files(lambda number: self._find(selection, means, number))
@@ -101,13 +115,22 @@ class ArchiveEntry:
     def _find(self, selection: Selection, means: Selectors, number: int | None) -> tuple[str, ...]:
         """Return the paths of the first files that are meant, or of all."""
         known = described(self._session, self.number, means)
+        try:
+            tables = tables_of(self._session, means)
+        except EmpiarFSError as exc:
+            raise as_python_error(exc, self.accession) from exc
         root = str(self.number)
 
         def ask(live: Live) -> tuple[str, ...]:
-            found = matching(live.browser, root, selection, means, known)
+            found = matching(live.browser, self._session, root, selection, means, known, tables)
             return tuple(islice(found, number))
 
         return self._session.ask(root, ask)
+
+
+def _words(given: Word | Iterable[Word]) -> tuple[str, ...]:
+    words = (given,) if isinstance(given, (str, os.PathLike)) else tuple(given)
+    return tuple(os.fspath(word) for word in words)
 
 
 class Files(Sequence[str]):

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,37 @@ def test_files_are_chosen_by_roles_and_image_sets(server: BrokenServer) -> None:
         entry.files(role="films")
     with pytest.raises(ValueError, match="counted from 1"):
         entry.files(image_set=0)
+
+
+def test_files_are_chosen_by_tables(server: BrokenServer, tmp_path: Path) -> None:
+    star = "data_particles\n\nloop_\n_rlnMicrographName #1\nmics/b_001.mrc\nmics/b_009.mrc\n"
+    server.put("10934/data/particles.star", star.encode())
+    server.put("10934/data/TS_1.mdoc", b"[ZValue = 0]\nSubFramePath = D:\\movies\\a_001.tif\n")
+    local = tmp_path / "mine.star"
+    local.write_text(star.replace("b_009", "b_001"))
+    entry = empiarfs.entry(10934)
+
+    with pytest.warns(UserWarning, match="names mics/b_009.mrc, which the entry doesn't have"):
+        assert list(entry.files(from_star="10934/data/particles.star")) == [
+            "10934/data/mics/b_001.mrc"
+        ]
+    assert list(entry.files("*.mrc", from_star=[local])) == ["10934/data/mics/b_001.mrc"]
+    assert sorted(entry.files(tilt_series="TS_1")) == [
+        "10934/data/TS_1.mdoc", "10934/data/movies/a_001.tif",
+    ]  # fmt: skip
+    assert list(entry.files("*.tif", tilt_series="TS_1").first(1)) == [
+        "10934/data/movies/a_001.tif"
+    ]
+    with pytest.raises(OSError, match="no mdoc file of the tilt series TS_2"):
+        list(entry.files(tilt_series="TS_2"))
+    with pytest.raises(FileNotFoundError):
+        list(entry.files(from_star=tmp_path / "none.star"))
+    with pytest.raises(OSError, match="is no file"):
+        list(entry.files(from_star=tmp_path))
+    with pytest.raises(FileNotFoundError):
+        list(entry.files(from_star="10934/data/none.star"))
+    with pytest.raises(OSError, match=r"a_001\.tif"):
+        list(entry.files(from_cs="10934/data/movies/a_001.tif"))
 
 
 def test_without_a_description_roles_are_told_by_names_with_a_warning(
