@@ -104,7 +104,7 @@ class _LogFile(RotatingFileHandler):
             self.release()
 
 
-class _Stderr(logging.StreamHandler[io.TextIOWrapper]):
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg] # generic from 3.11 on
     """Writes to whatever is stderr at the time, as tests and the start replace it."""
 
     def __init__(self) -> None:

@@ -214,10 +214,10 @@ def test_a_mount_reads_on_while_its_cache_is_cleaned_and_resized(
                 assert (mount.path / name).read_bytes() == file.read_bytes()
 
         read_all()
-        wait_until(lambda: commands("cache", "list", "--json").json["blocks"] > 100)
+        wait_until(lambda: commands("cache", "list", "--json").json["blocks"] > 100, 30)
         assert commands("cache", "clean").status == 0
         assert commands("cache", "size", "32M").status == 0
         read_all()
-        wait_until(lambda: mount.status()["cache"]["limit"] == 32 * MIB)
+        wait_until(lambda: mount.status()["cache"]["limit"] == 32 * MIB, 30)
         assert mount.status()["counters"]["blocks_corrupt"] == 0
         assert commands("cache", "verify").status == 0
