@@ -74,7 +74,7 @@ def test_a_foreseen_span_that_became_urgent_is_queued_once() -> None:
     queue = SpanQueue(foreseen_limit=2)
     foreseen = [Span(FILE, range(10), urgent=False) for _ in range(3)]
     for span in foreseen:
-        queue.put(span)
+        queue.put_new(span)
 
     queue.make_urgent(foreseen[1])
 
@@ -84,12 +84,25 @@ def test_a_foreseen_span_that_became_urgent_is_queued_once() -> None:
     assert queue.waiting() == 2
 
 
+def test_a_span_that_is_wanted_before_it_is_queued_is_queued_once() -> None:
+    queue = SpanQueue(foreseen_limit=2)
+    found, ours = (Span(FILE, range(10), urgent=False) for _ in range(2))
+    queue.make_urgent(found)  # by whoever came upon it in the table of flights
+    assert queue.take(0.1) is found
+
+    for span in (found, ours):
+        queue.put_new(span)
+
+    assert queue.waiting() == 1
+    assert queue.take(0.1) is ours
+
+
 def test_urgent_work_without_end_leaves_no_finished_span_in_the_queue() -> None:
     queue = SpanQueue(foreseen_limit=2)
     gone = []
     for _ in range(20):
         span = Span(FILE, range(10), urgent=False)
-        queue.put(span)
+        queue.put_new(span)
         queue.make_urgent(span)
         taken = queue.take(0.1)
         assert taken is span

@@ -46,6 +46,8 @@ _KEPT_IDLE_S = 24 * 3600.0
 _LOOK_S = 30.0
 # A mount that was being made when the demo died may come up this much later.
 _LATE_MOUNT_S = 5.0
+# How long a signal may go unnoticed.
+_SIGNALS_S = 1.0
 
 
 def main() -> int:
@@ -59,7 +61,7 @@ def main() -> int:
         try:
             server = _serve(work)
             at_end.callback(server.stop)
-            word = sys.stdin.readline().strip()
+            word = _word()
             if word == "keep":
                 _wait_while_used(work, server)
             late_mount_s = 0.0 if word else _LATE_MOUNT_S
@@ -144,6 +146,13 @@ def _serve(work: Path) -> DemoServer:
     seconds = time.monotonic() - began
     _tell({"url": server.url, "files": made.files, "size": made.size, "seconds": seconds})
     return server
+
+
+def _word() -> str:
+    # A signal that comes between the last look for signals and the read would wake nobody.
+    while not select.select([sys.stdin], [], [], _SIGNALS_S)[0]:
+        pass
+    return sys.stdin.readline().strip()
 
 
 def _tell(line: dict[str, object]) -> None:

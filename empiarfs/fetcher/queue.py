@@ -39,8 +39,17 @@ class SpanQueue:
         self._idle = 0  # guarded by _condition
         self._closed = False  # guarded by _condition
 
+    def put_new(self, span: Span) -> None:
+        """Queue a span that was just made, unless somebody has found and wanted it already."""
+        with self._condition:
+            if span.state is not SpanState.NEW:
+                return
+            span.state = SpanState.QUEUED
+            self._enqueue(span)
+            self._condition.notify()
+
     def put(self, span: Span, delay_s: float = 0.0) -> None:
-        """Queue the span, to be taken not before `delay_s` have passed."""
+        """Queue the span again, to be taken not before `delay_s` have passed."""
         with self._condition:
             span.state = SpanState.QUEUED
             if delay_s > 0:
@@ -56,7 +65,11 @@ class SpanQueue:
             if span.urgent:
                 return
             span.urgent = True
-            if span.state is SpanState.QUEUED:
+            if span.state is SpanState.NEW:
+                span.state = SpanState.QUEUED
+                self._urgent.append(span)
+                self._condition.notify()
+            elif span.state is SpanState.QUEUED:
                 # One that stands aside stays there: the archive may have asked us to wait.
                 if all(delayed is not span for _, _, delayed in self._delayed):
                     # While there is urgent work, what is foreseen isn't looked at: left in

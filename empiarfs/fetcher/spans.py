@@ -29,6 +29,7 @@ class SpanAbandoned(Exception):
 class SpanState(Enum):
     """Where a span is on its way."""
 
+    NEW = "new"  # others may find it already, and want it
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -57,7 +58,7 @@ class Span:
         self.pieces = pieces
         self.urgent = urgent
         self.foreseen = range(max(pieces.start, min(wanted_to, pieces.stop)), pieces.stop)
-        self.state = SpanState.QUEUED
+        self.state = SpanState.NEW
         self.attempts = 0
         self._condition = threading.Condition()
         self._buffers: dict[int, memoryview] = {}  # guarded by _condition

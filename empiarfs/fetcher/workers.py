@@ -151,7 +151,7 @@ class Workers:
     def queue(self, spans: list[Span]) -> None:
         """Queue the spans, and see to it that there are threads for them."""
         for span in spans:
-            self._queue.put(span)
+            self._queue.put_new(span)
         with self._lock:
             self._start(len(spans) - self._queue.idle_takers())
 

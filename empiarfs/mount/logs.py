@@ -111,7 +111,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg] # generic from 3
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> io.TextIOWrapper:  # type: ignore[override]
+    def stream(self) -> io.TextIOWrapper:
         return sys.stderr  # type: ignore[return-value]
 
 

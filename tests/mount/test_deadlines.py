@@ -124,8 +124,9 @@ def test_a_look_up_ends_whatever_the_server_does(server: BrokenServer) -> None:
 
     check("stat", stats, LOOKUP_S)
     check("list", lists, LOOKUP_S)
-    # An error of the server never becomes "no such file".
-    assert {name for _, name in (*stats.values(), *lists.values())} == {"EIO"}
+    # An error of the server never becomes "no such file"; a right answer may come in time.
+    names = {name for _, name in (*stats.values(), *lists.values())}
+    assert names in ({"EIO"}, {"EIO", ""})
 
 
 # What makes the whole machine ask more slowly, other files' readers too.
