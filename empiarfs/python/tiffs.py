@@ -24,6 +24,9 @@ except ImportError as exc:
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# What tifffile and imagecodecs raise of broken files has no class of its own; tifffile has had
+# one, which was no ValueError in 2025 yet.
+_BROKEN = (ValueError, RuntimeError, KeyError, TypeError, struct.error)
 # Deflate packs 1,032 bytes into one at best, LZW some 1,400.
 _MOST_PACKED = 2_000
 # Frames of one colour may have hardly any bytes.
@@ -43,8 +46,7 @@ def read_tiff(file: ArchiveFile, frames: Frames, region: Corners | None) -> NDAr
             made = [_cut(page.asarray(), region) for page in pages]
             if not made:
                 return _nothing(every, region)
-    except (ValueError, RuntimeError, KeyError, TypeError, struct.error) as exc:
-        # What tifffile and imagecodecs raise of broken files has no class of its own.
+    except (*_BROKEN, tifffile.TiffFileError) as exc:
         if "imagecodecs" in str(exc):
             raise ImportError(
                 f"imagecodecs is missing, for {file.path}: pip install 'empiarfs[arrays]'"
