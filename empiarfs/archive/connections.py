@@ -275,6 +275,7 @@ class ConnectionBudget:
                 if self._may_connect(urgent):
                     return
             check()
+            # Names come free in other processes, too, and of that nobody is told.
             time.sleep(_LOOK_S)
 
     def _may_connect(self, urgent: bool) -> bool:

@@ -31,13 +31,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from empiarfs.cache.locks import locked, try_lock_descriptor
+from empiarfs.cache.locks import LOCK_POLL_S, locked, try_lock_descriptor
 from empiarfs.cache.small_files import read_small, write_small
 from empiarfs.cache.spread import spread_folders_below
 from empiarfs.errors import CacheError
 
 _NAME = re.compile(r"gen-([0-9]{1,9})\Z")
 _LOCK_TIMEOUT_S = 1.0
+_PAUSE_S = 0.001
 _ATTEMPTS = 5
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK_FOLDER = re.compile(r"[0-9a-f]{2}\Z")
@@ -187,7 +188,8 @@ class Generations:
                 if self._current() == path and self.is_current(generation):
                     return generation
                 break
-            time.sleep(0.005)
+            # A lock that is waited for in the kernel can't be given up after a second.
+            time.sleep(LOCK_POLL_S)
         generation.close()
         return None
 
@@ -228,7 +230,8 @@ def _remove(path: str) -> bool:
         folders = [item.path for item in found if _BLOCK_FOLDER.match(item.name)]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.001)  # others want the disk as well
+        # Others want the disk as well, and nobody waits for this.
+        time.sleep(_PAUSE_S)
     descriptor = os.open(path, _FOLDER)
     try:
         if not try_lock_descriptor(descriptor):

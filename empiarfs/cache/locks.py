@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from empiarfs.errors import CacheError
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_POLL_S = 0.005
+# A process that waits in `flock` can't give up; held locks are held for milliseconds.
+LOCK_POLL_S = 0.005
 
 
 class BusyError(CacheError):
@@ -57,7 +58,7 @@ def locked(path: str, timeout_s: float) -> Iterator[None]:
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() >= deadline:
             raise BusyError(f"{path} is locked by another process")
-        time.sleep(_POLL_S)
+        time.sleep(LOCK_POLL_S)
     try:
         yield
     finally:

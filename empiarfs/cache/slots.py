@@ -20,6 +20,8 @@ from contextlib import contextmanager
 
 from empiarfs.cache.locks import BusyError, try_lock
 
+# The kernel waits for one lock, not for the first of several, and a writer has a slot for a
+# few milliseconds.
 _POLL_S = 0.002
 _NOTE_SIZE = 4096  # eight blocks, two names of some 60 characters each
 _NO_NOTE = b"\0"

@@ -162,6 +162,7 @@ class Sweeper:
         for name in sorted(os.listdir(folder)):
             if _FOLDER.match(name) and not self._closed:
                 removed += self._sweep_folder(folder, name, time.time() - age_s)
+                # Its looks ask the threads that others wait for.
                 time.sleep(pause_s)
         return removed
 
@@ -183,7 +184,7 @@ class Sweeper:
             rowid = self._run(partial(_sweep_rows_before, rowid))
             if rowid is None:
                 return
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # as between folders
 
 
 def _sweep_rows_before(rowid: int | None, database: BlockDatabase) -> int | None:

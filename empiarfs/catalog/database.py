@@ -38,6 +38,7 @@ _PAGE_SIZE = 4096
 
 _BUSY_TIMEOUT_S = 1.0
 _LOCK_TIMEOUT_S = 2.0
+# A process that waits in `flock` can't give up; the lock is held while a catalog is begun anew.
 _LOCK_POLL_S = 0.02
 _JOURNAL_LIMIT = 4 * 1024 * 1024
 

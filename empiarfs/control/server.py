@@ -73,6 +73,7 @@ class ControlServer:
             except OSError as exc:
                 if exc.errno not in _EXHAUSTED:
                     return  # closed
+                # `accept` fails at once again, for as long as the client waits.
                 time.sleep(_EXHAUSTED_S)
                 continue
             self._places.acquire()

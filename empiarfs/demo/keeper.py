@@ -46,6 +46,7 @@ _KEPT_IDLE_S = 24 * 3600.0
 _LOOK_S = 30.0
 # A mount that was being made when the demo died may come up this much later.
 _LATE_MOUNT_S = 5.0
+_LAST_FILE_S = 0.1
 # How long a signal may go unnoticed.
 _SIGNALS_S = 1.0
 
@@ -110,7 +111,8 @@ def _remove(work: Path) -> bool:
         shutil.rmtree(work, ignore_errors=True)
         if not work.exists():
             return True
-        time.sleep(0.1)  # a daemon that has just ended may have written a last file
+        # A daemon that has just ended may have written a last file; nobody tells when it has.
+        time.sleep(_LAST_FILE_S)
     return False
 
 

@@ -26,6 +26,7 @@ from empiarfs.errors import MountError
 # The archive is made in about a second and a half on a slow machine.
 _START_S = 60.0
 _END_S = 120.0
+_LOOK_S = 0.1
 
 
 class Stage:
@@ -94,7 +95,8 @@ class Stage:
         """
         counts = self._counts()
         for _ in range(30):
-            time.sleep(0.1)
+            # Two looks that find the same: what was under way has ended meanwhile.
+            time.sleep(_LOOK_S)
             earlier, counts = counts, self._counts()
             if counts == earlier:
                 break

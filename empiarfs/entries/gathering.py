@@ -143,20 +143,21 @@ class Gatherer:
         lacking = self._lacking(numbers, max_age_s)
         done = len(numbers) - len(lacking)
         progress(done, len(numbers))
-        for batch in _batches(lacking, self._config.batch):
+        for number, batch in enumerate(_batches(lacking, self._config.batch)):
+            self._pause(after=number)
             self._fetch(batch)
             done += len(batch)
             progress(done, len(numbers))
-            time.sleep(self._config.pause_s)
 
     def _try_all(self, progress: Progress, max_age_s: float) -> None:
-        empty = 0
+        empty = asked = 0
         first = _FIRST
         while empty < _EMPTY_IN_A_ROW:
             hundred = range(first, first + self._config.batch)
             if self._lacking(list(hundred), max_age_s):
+                self._pause(after=asked)
                 self._fetch(list(hundred))
-                time.sleep(self._config.pause_s)
+                asked += 1
             fetched = self._store.count_between(hundred[0], hundred[-1])
             empty = 0 if fetched else empty + 1
             first += self._config.batch
@@ -164,6 +165,11 @@ class Gatherer:
         if not self._result.broken:
             # Else the archive would be asked for its list again at each search.
             self._store.put_numbers(self._store.known_numbers(), self._now())
+
+    def _pause(self, *, after: int) -> None:
+        """Leave the API alone for a moment, after so many batches; not before the first."""
+        if after:
+            time.sleep(self._config.pause_s)
 
     def _fetch(self, numbers: list[int]) -> None:
         """Fetch and store one batch, in halves if the answer can't be read."""
