@@ -18,7 +18,7 @@ from empiarfs.cli.options import reading_options
 from empiarfs.cli.selecting import (
     Chosen,
     SelectingCommand,
-    chosen,
+    chosen_by,
     depth_of,
     selecting_options,
 )
@@ -68,14 +68,6 @@ def command(
     sort: str,
     reverse: bool,
     as_json: bool,
-    globs: tuple[str, ...],
-    ignore_case: bool,
-    expressions: tuple[str, ...],
-    kind: str | None,
-    size: str | None,
-    newer: str | None,
-    roles: tuple[str, ...],
-    image_set: tuple[int, ...],
     verbose: bool,
     quiet: bool,
     **settings: Any,
@@ -90,17 +82,7 @@ def command(
     from empiarfs.cli.rows import Rows
 
     form = Form(as_json=as_json)
-    choice = chosen(
-        globs=globs,
-        ignore_case=ignore_case,
-        expressions=expressions,
-        kind=kind,
-        size=size,
-        newer=newer,
-        roles=roles,
-        image_set=image_set,
-        selectors=selectors_of(settings),
-    )
+    choice = chosen_by(settings, selectors_of(settings))
     reads = choice.selectors.names_files
     with (
         Failures() as failures,

@@ -14,7 +14,7 @@ from empiarfs.cli.described import described
 from empiarfs.cli.options import form_options, order_options, reading_options
 from empiarfs.cli.selecting import (
     SelectingCommand,
-    chosen,
+    chosen_by,
     depth_option,
     selecting_options,
 )
@@ -39,15 +39,6 @@ from empiarfs.cli.selectors import (
 def command(
     *,
     targets: tuple[str, ...],
-    globs: tuple[str, ...],
-    ignore_case: bool,
-    expressions: tuple[str, ...],
-    kind: str | None,
-    size: str | None,
-    newer: str | None,
-    roles: tuple[str, ...],
-    image_set: tuple[int, ...],
-    max_depth: int | None,
     long: bool,
     as_json: bool,
     null: bool,
@@ -69,18 +60,7 @@ def command(
     from empiarfs.cli.rows import Rows
 
     form = Form(long, as_json, null, url, ftp_url)
-    choice = chosen(
-        globs=globs,
-        ignore_case=ignore_case,
-        expressions=expressions,
-        kind=kind,
-        size=size,
-        newer=newer,
-        roles=roles,
-        image_set=image_set,
-        max_depth=max_depth,
-        selectors=selectors_of(settings),
-    )
+    choice = chosen_by(settings, selectors_of(settings))
     if reverse and sort == "none":
         raise click.UsageError("--reverse goes with --sort")
     reads = choice.selectors.names_files

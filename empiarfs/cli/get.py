@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from empiarfs.cli.options import reading_options
-from empiarfs.cli.selecting import SelectingCommand, chosen, depth_option, selecting_options
+from empiarfs.cli.selecting import SelectingCommand, chosen_by, depth_option, selecting_options
 from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 
 
@@ -39,15 +39,6 @@ def command(
     verify: bool,
     on_done: str | None,
     as_json: bool,
-    globs: tuple[str, ...],
-    ignore_case: bool,
-    expressions: tuple[str, ...],
-    kind: str | None,
-    size: str | None,
-    newer: str | None,
-    roles: tuple[str, ...],
-    image_set: tuple[int, ...],
-    max_depth: int | None,
     verbose: bool,
     quiet: bool,
     **settings: Any,
@@ -64,18 +55,7 @@ def command(
 
     if dry_run and verify:
         raise click.UsageError("--dry-run and --verify don't go together")
-    choice = chosen(
-        globs=globs,
-        ignore_case=ignore_case,
-        expressions=expressions,
-        kind=kind,
-        size=size,
-        newer=newer,
-        roles=roles,
-        image_set=image_set,
-        max_depth=max_depth,
-        selectors=selectors_of(settings),
-    )
+    choice = chosen_by(settings, selectors_of(settings))
     order = Order(
         words,
         choice,

@@ -8,7 +8,7 @@ import click
 
 from empiarfs.cli.described import described
 from empiarfs.cli.options import form_options, order_options, reading_options
-from empiarfs.cli.selecting import Chosen, chosen, role_option
+from empiarfs.cli.selecting import Chosen, chosen_by, role_option
 from empiarfs.cli.selectors import limit_options, limited, selectors_of
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ def command(
     *,
     targets: tuple[str, ...],
     directory: bool,
-    roles: tuple[str, ...],
-    image_set: tuple[int, ...],
     long: bool,
     as_json: bool,
     null: bool,
@@ -52,7 +50,7 @@ def command(
     from empiarfs.core.targets import ALL
 
     form = Form(long, as_json, null, url, ftp_url)
-    choice = chosen(roles=roles, image_set=image_set, selectors=selectors_of(settings))
+    choice = chosen_by(settings, selectors_of(settings))
     words = targets or (ALL,)
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         found = archives.find_all(words, failures)

@@ -151,24 +151,22 @@ class Chosen:
     described: Described = field(default_factory=Described)
 
 
-def chosen(
-    *,
-    globs: tuple[str, ...] = (),
-    ignore_case: bool = False,
-    expressions: tuple[str, ...] = (),
-    kind: str | None = None,
-    size: str | None = None,
-    newer: str | None = None,
-    roles: tuple[str, ...] = (),
-    image_set: tuple[int, ...] = (),
-    max_depth: int | None = None,
-    selectors: Selectors | None = None,
-) -> Chosen:
-    """Return what the options of these names choose; `selectors`: those without roles.
+def chosen_by(options: dict[str, Any], selectors: Selectors | None = None) -> Chosen:
+    """Take what chooses out of a command's options, and return what it chooses.
+
+    Args:
+        options: By the names that the decorators of this module give them; a command needn't
+            have all of them.
+        selectors: Those that `empiarfs.cli.selectors` has taken out.
 
     Raises:
         click.UsageError: A value isn't one.
     """
+    take = options.pop
+    ignore_case, expressions = take("ignore_case", False), take("expressions", ())
+    globs, size, newer = take("globs", ()), take("size", None), take("newer", None)
+    kind, max_depth = take("kind", None), take("max_depth", None)
+    roles, image_set = take("roles", ()), take("image_set", ())
     given: list[tuple[bool, str]] = click.get_current_context().meta.get(_RULES, [])
     try:
         rules = tuple(Rule(includes, pattern) for includes, pattern in given)

@@ -18,7 +18,7 @@ from empiarfs.cli.options import order_options, reading_options
 from empiarfs.cli.selecting import (
     Chosen,
     SelectingCommand,
-    chosen,
+    chosen_by,
     depth_option,
     included,
     selected,
@@ -47,15 +47,6 @@ _LINE, _BLANK = "│   ", "    "
 def command(
     *,
     targets: tuple[str, ...],
-    globs: tuple[str, ...],
-    ignore_case: bool,
-    expressions: tuple[str, ...],
-    kind: str | None,
-    size: str | None,
-    newer: str | None,
-    roles: tuple[str, ...],
-    image_set: tuple[int, ...],
-    max_depth: int | None,
     long: bool,
     as_json: bool,
     sort: str,
@@ -74,19 +65,9 @@ def command(
     from empiarfs.cli.rows import Rows
 
     form = Form(long=long, as_json=as_json)
-    choice = chosen(
-        globs=globs,
-        ignore_case=ignore_case,
-        expressions=expressions,
-        kind=kind,
-        size=size,
-        newer=newer,
-        roles=roles,
-        image_set=image_set,
-        max_depth=max_depth,
-    )
-    if kind == "f":
+    if settings["kind"] == "f":
         raise click.UsageError("a tree shows directories in any case")
+    choice = chosen_by(settings)
     with Failures() as failures, Archives(settings, verbose=verbose, quiet=quiet) as archives:
         places = archives.find_all(targets, failures)
         with Output(form) as output:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from empiarfs.cli.options import reading_options
-from empiarfs.cli.selecting import SelectingCommand, chosen, depth_option, selecting_options
+from empiarfs.cli.selecting import SelectingCommand, chosen_by, depth_option, selecting_options
 from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 
 # A header of any of the formats, and what the kernel reads around it.
@@ -35,15 +35,6 @@ def command(
     targets: tuple[str, ...],
     heads: bool,
     as_json: bool,
-    globs: tuple[str, ...],
-    ignore_case: bool,
-    expressions: tuple[str, ...],
-    kind: str | None,
-    size: str | None,
-    newer: str | None,
-    roles: tuple[str, ...],
-    image_set: tuple[int, ...],
-    max_depth: int | None,
     verbose: bool,
     quiet: bool,
     **settings: Any,
@@ -60,18 +51,7 @@ def command(
     from empiarfs.cli.wanted import one_archive, wanted_files
     from empiarfs.downloads import Progress, Warming
 
-    choice = chosen(
-        globs=globs,
-        ignore_case=ignore_case,
-        expressions=expressions,
-        kind=kind,
-        size=size,
-        newer=newer,
-        roles=roles,
-        image_set=image_set,
-        max_depth=max_depth,
-        selectors=selectors_of(settings),
-    )
+    choice = chosen_by(settings, selectors_of(settings))
     began_s = time.monotonic()
     silent = quiet or as_json
     with (
