@@ -372,6 +372,20 @@ def test_what_waits_for_a_disk_leaves_less_room_for_foresight(
     wait_until(lambda: rig.fetcher.usage()["pending_bytes"] == 0)
 
 
+def test_what_is_warmed_counts_as_foreseen_and_comes_whole(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(config=FetcherConfig(in_flight=4 * PIECE_SIZE, foreseen=2 * PIECE_SIZE))
+    rig.read(3 * PIECE_SIZE, 4 * PIECE_SIZE)
+    wanted = ByteRange(0, len(CONTENT))
+
+    missing = len(CONTENT) - PIECE_SIZE
+    assert rig.fetcher.warm(rig.file, wanted, Patience(SECOND)) == missing
+    # Whatever is foreseen leaves the last connections to those who wait.
+    assert rig.counters["prefetched_bytes"] == missing
+    assert rig.fetcher.warm(rig.file, wanted, Patience(SECOND)) == 0
+    assert rig.read(0, len(CONTENT)) == CONTENT
+    assert rig.bytes_asked_for() == len(CONTENT)
+
+
 def test_a_sequential_reader_is_read_ahead_of(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig()
     reader = Reader(rig.file, rig.fetcher)

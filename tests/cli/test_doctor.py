@@ -96,10 +96,11 @@ def test_an_archive_without_ranges_is_a_problem(doctor: Commands, server: Broken
     assert "no_proxy" in finding["remedy"]
 
 
+@pytest.mark.parametrize("password", ["se/cret", "se%2Fcret"])  # the first can't be used
 def test_a_proxys_password_is_not_shown(
-    doctor: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    doctor: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, password: str
 ) -> None:
-    monkeypatch.setenv("http_proxy", "http://ada:se/cret@127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", f"http://ada:{password}@127.0.0.1:9")
     monkeypatch.delenv("no_proxy")
     report = tmp_path / "report.tar.gz"
     done = doctor("doctor", "--archive-url", "http://archive.test/", "--report", str(report))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +128,20 @@ def test_the_program_is_who_it_was_and_has_no_further_rights(start: Start) -> No
     number, rights = out.split("\n", 1)
     if number != "0":
         assert int(rights.split()[1], 16) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes mounts be shared")
+def test_nobody_else_sees_the_mount(folder: Path) -> None:
+    # In a namespace whose mounts would appear in those made of it, and the other way round.
+    seen = 'grep -c "$EMPIARFS_MOUNT" /proc/$OUTSIDE/mountinfo; true'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", 'mount --make-rshared / && OUTSIDE=$$ "$@"', "-",
+         sys.executable, "-m", "empiarfs", "run", "--", "sh", "-c", seen],
+        env={**os.environ, "EMPIARFS_ARCHIVE_URL": "http://127.0.0.1:9/",
+             "EMPIARFS_CACHE_DIR": str(folder / "cache")},
+        capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
 
 
 @pytest.mark.parametrize(
