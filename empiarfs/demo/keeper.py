@@ -14,6 +14,10 @@ once the archive is served (or why it isn't), and then waits for a line:
 So nothing stays behind even if the demo is killed. WORK holds `archive`, `cache`, `mnt`
 and logs; it is removed only when nothing is mounted at `mnt` any more.
 
+SIGTERM means the same as `done`. It raises nothing where the main thread happens to be,
+such as between the server's start and the note that it must be stopped: it makes a pipe
+readable, at which the main thread looks wherever it waits.
+
 Threading: the server's threads serve; the main thread waits and clears up.
 """
 
@@ -28,6 +32,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -47,32 +52,48 @@ _LOOK_S = 30.0
 # A mount that was being made when the demo died may come up this much later.
 _LATE_MOUNT_S = 5.0
 _LAST_FILE_S = 0.1
-# How long a signal may go unnoticed.
-_SIGNALS_S = 1.0
 
 
 def main() -> int:
     """Serve a demo until it ends; return the exit status."""
     work = Path(sys.argv[1])
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the business of who started us
     late_mount_s, is_clear = 0.0, False
     with contextlib.ExitStack() as at_end:
+        told = at_end.enter_context(_told_to_end())
         try:
             server = _serve(work)
             at_end.callback(server.stop)
-            word = _word()
+            word = _word(told)
             if word == "keep":
-                _wait_while_used(work, server)
+                _wait_while_used(work, server, told)
             late_mount_s = 0.0 if word else _LATE_MOUNT_S
         except OSError as exc:
             reason = exc.strerror or str(exc)
             _tell({"error": f"{exc.filename}: {reason}" if exc.filename else reason})
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             is_clear = clear_up(work, late_mount_s=late_mount_s)
     return 0 if is_clear else 1
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[int]:
+    """Make a descriptor that can be read once a SIGTERM has come."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, _noticed)
+        yield reader
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        os.close(writer)
+        os.close(reader)
+
+
+def _noticed(_signal: int, _frame: FrameType | None) -> None:
+    """Do nothing: that there is a handler is what makes the pipe readable."""
 
 
 def clear_up(work: Path, *, late_mount_s: float = 0.0) -> bool:
@@ -131,13 +152,23 @@ def _is_mounted(mount_point: Path) -> bool:
     return mount_at(os.fspath(mount_point)) is not None
 
 
-def _wait_for_change(seconds: float) -> None:
-    """Wait until something is mounted or unmounted, for at most `seconds`."""
+def _wait_for_change(seconds: float, told: int | None = None) -> bool:
+    """Wait until something is mounted or unmounted, for at most `seconds`.
+
+    Args:
+        seconds: How long at most.
+        told: A descriptor; that it can be read ends the wait too.
+
+    Returns:
+        Whether `told` can be read.
+    """
     with open("/proc/self/mounts", "rb") as table:
         poll = select.poll()
         # The kernel reports a change of the table as an exceptional condition.
         poll.register(table, select.POLLPRI)
-        poll.poll(seconds * 1000)
+        if told is not None:
+            poll.register(told, select.POLLIN)
+        return told in [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
 
 
 def _serve(work: Path) -> DemoServer:
@@ -150,11 +181,9 @@ def _serve(work: Path) -> DemoServer:
     return server
 
 
-def _word() -> str:
-    # A signal that comes between the last look for signals and the read would wake nobody.
-    while not select.select([sys.stdin], [], [], _SIGNALS_S)[0]:
-        pass
-    return sys.stdin.readline().strip()
+def _word(told: int) -> str:
+    ready, _, _ = select.select([sys.stdin, told], [], [])
+    return "done" if told in ready else sys.stdin.readline().strip()
 
 
 def _tell(line: dict[str, object]) -> None:
@@ -163,19 +192,16 @@ def _tell(line: dict[str, object]) -> None:
         sys.stdout.flush()
 
 
-def _wait_while_used(work: Path, server: DemoServer) -> None:
+def _wait_while_used(work: Path, server: DemoServer, told: int) -> None:
     mount_point = work / "mnt"
     seen, seen_at = server.counts().requests, time.monotonic()
     while _is_mounted(mount_point) and not is_dead(os.fspath(mount_point)):
-        _wait_for_change(_LOOK_S)
+        if _wait_for_change(_LOOK_S, told):
+            return
         if server.counts().requests != seen:
             seen, seen_at = server.counts().requests, time.monotonic()
         if time.monotonic() - seen_at > _KEPT_IDLE_S:
             return
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,9 @@ from empiarfs.mount.unmount import unmount
 
 # Making a cache on a slow disk takes a while; nothing else here should.
 _START_TIMEOUT_S = 60.0
+# A Ctrl-C that comes between Python's last look for signals and the wait for the daemon
+# wakes nobody; this much later it is seen.
+_LOOK_FOR_SIGNALS_S = 0.5
 _END_TIMEOUT_S = 10.0
 _MAX_MESSAGE_BYTES = 1024 * 1024
 _CTRL_C = frozenset((signal.SIGINT,))
@@ -47,7 +52,6 @@ def launch(request: MountRequest) -> MountSummary:
             process = _start(request, theirs.fileno(), said)
         try:
             _let_ctrl_c_through()
-            ours.settimeout(_START_TIMEOUT_S)
             summary = _ask(ours, request, process, said)
         except BaseException:
             _end(process, request.mount_point)
@@ -123,11 +127,20 @@ def _ask(
 
 def _received(channel: socket.socket) -> bytes:
     received = bytearray()
-    while piece := channel.recv(64 * 1024):
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while _is_readable(channel, deadline) and (piece := channel.recv(64 * 1024)):
         received += piece
         if received.endswith(b"\n") or len(received) > _MAX_MESSAGE_BYTES:
             break
     return bytes(received)
+
+
+def _is_readable(channel: socket.socket, deadline: float) -> bool:
+    """Wait until something has come, or raise a TimeoutError."""
+    while not select.select([channel], [], [], _LOOK_FOR_SIGNALS_S)[0]:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return True
 
 
 def _judged(message: bytes) -> MountSummary:
