@@ -91,7 +91,7 @@ class Foresight:
     def open(self, file: RemoteFile) -> Reader:
         """Return a reader of `file`, and fetch what will be read next."""
         parent, name = paths.split(file.path)
-        directory = self._tree.in_memory(parent)
+        directory = self._tree.listings.in_memory(parent)
         with self._lock:
             before = self._closed.pop(file.short_key, None)
             plan = before.plan if before else ReadAhead(file.size, self._readahead)
@@ -162,7 +162,7 @@ class Foresight:
     def _ending(self, reader: Reader) -> None:
         """Fetch what comes after a file that is planned to its end."""
         parent, name = paths.split(reader.file.path)
-        directory = self._tree.in_memory(parent)
+        directory = self._tree.listings.in_memory(parent)
         if directory is None:
             return
         window = max(reader.window, _SMALLEST_SHARE)

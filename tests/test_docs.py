@@ -92,6 +92,16 @@ def test_every_promise_has_a_mutation_that_one_of_its_tests_must_notice() -> Non
     assert unknown == []
 
 
+def test_what_a_mutation_replaces_stands_once_in_its_file() -> None:
+    wrong = [
+        f"{mutation.promise}: {mutation.old.strip()!r} in {mutation.file}"
+        for mutation in mutations()
+        if (CHECKOUT / mutation.file).read_text(encoding="utf-8").count(mutation.old) != 1
+    ]
+
+    assert wrong == []
+
+
 def test_tests_that_speak_of_a_promise_speak_of_one_that_there_is() -> None:
     known = set(promises())
 

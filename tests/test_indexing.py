@@ -109,7 +109,7 @@ def test_what_always_fails_is_told_and_the_rest_is_learnt(rig: Rig) -> None:
     rig.archive.failures += [UnavailableError("busy", url="u")] * 3
     lost = indexer(rig).run("10934/data/a")
     del rig.archive.files["10934/data/b/007.mrc"]
-    rig.tree.directory("10934/data/c", Patience(5.0))
+    rig.tree.listings.directory("10934/data/c", Patience(5.0))
     del rig.archive.files["10934/data/c/007.mrc"]
     found = indexer(rig).run("10934")
 

@@ -80,19 +80,19 @@ def test_a_listing_whose_rows_are_gone_is_no_answer(file: Path) -> None:
 def test_only_what_may_be_believed_is_sifted(tmp_path: Path) -> None:
     archive = FakeArchive({f"10934/data/{number}.mrc": b"x" for number in range(9)})
     rig = Rig(tmp_path, archive)
-    rig.tree.directory("10934/data", patience())
-    assert rig.tree.sift("10934/data", lambda name: True) is None  # it is in memory
+    rig.tree.listings.directory("10934/data", patience())
+    assert rig.tree.listings.sift("10934/data", lambda name: True) is None  # it is in memory
     rig.catalog.close()
 
     other = Rig(tmp_path, archive)
-    found = other.tree.sift("10934/data", lambda name: name == "5.mrc")
+    found = other.tree.listings.sift("10934/data", lambda name: name == "5.mrc")
     old = KnownDirectory("10934/old", 1.0, (), 0)
     other.catalog.put_directory(old)
     other.catalog.flush()
     try:
         assert found is not None
         assert [item.name for item in found.items] == ["5.mrc"]
-        assert other.tree.sift("10934/old", lambda name: True) is None
+        assert other.tree.listings.sift("10934/old", lambda name: True) is None
         assert archive.listed == ["10934/data"]
     finally:
         other.catalog.close()

@@ -16,7 +16,7 @@ from empiarfs.errors import (
 )
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
-from empiarfs.tree import Tree, TreeConfig
+from empiarfs.tree import ListingConfig, Tree, TreeConfig
 from tests.support.fake_archive import MODIFIED_S, FakeArchive
 from tests.support.waiting import wait_until
 
@@ -44,7 +44,7 @@ class Rig:
         self.tree.when_changed(self.changed.append)
 
     def names(self, path: str) -> list[str]:
-        return [item.name for item in self.tree.directory(path, patience()).children()]
+        return [item.name for item in self.tree.listings.directory(path, patience()).children()]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_listing_is_asked_for_once(rig: Rig) -> None:
 
 def test_who_walks_down_has_the_listings_on_his_way_fetched_at_once(rig: Rig) -> None:
     rig.tree.lookup("10934", patience())
-    wait_until(lambda: rig.tree.in_memory("10934/data") is not None)
+    wait_until(lambda: rig.tree.listings.in_memory("10934/data") is not None)
 
     assert sorted(rig.archive.listed) == ["", "10934", "10934/data"]
     rig.tree.lookup("10934/data/m003.mrc", patience())
@@ -111,7 +111,7 @@ def test_a_listing_survives_in_the_catalog(tmp_path: Path, archive: FakeArchive)
 def test_a_stale_listing_serves_while_the_archive_is_down(
     tmp_path: Path, archive: FakeArchive
 ) -> None:
-    rig = Rig(tmp_path, archive, TreeConfig(listing_ttl_s=0.0))
+    rig = Rig(tmp_path, archive, TreeConfig(ListingConfig(ttl_s=0.0)))
     rig.names("10934/data")
     archive.failures = [down()]
 
@@ -145,7 +145,7 @@ def test_a_size_that_cannot_be_had_fails_and_the_name_stays(rig: Rig) -> None:
 
 
 def test_a_neighbours_failure_is_not_held_against_who_asks_later(rig: Rig) -> None:
-    directory = rig.tree.directory("10934/data", patience())
+    directory = rig.tree.listings.directory("10934/data", patience())
     rig.archive.failures = [down()]
     rig.tree.foresee_versions(directory, range(50, 60))
     wait_until(lambda: not directory.asked)
@@ -225,7 +225,7 @@ def test_a_failure_never_becomes_absence(rig: Rig, error: UnavailableError) -> N
 def test_a_row_that_changed_makes_the_size_asked_for_anew(
     tmp_path: Path, archive: FakeArchive
 ) -> None:
-    rig = Rig(tmp_path, archive, TreeConfig(listing_ttl_s=0.0))
+    rig = Rig(tmp_path, archive, TreeConfig(ListingConfig(ttl_s=0.0)))
     path = "10934/data/m000.mrc"
     assert rig.tree.version(path, patience()).size == 8
     archive.files[path] = b"x" * 5000
@@ -261,7 +261,7 @@ def test_a_listing_that_lacks_what_listings_hide_is_believed(rig: Rig) -> None:
 def test_a_name_that_a_newer_listing_lacks_stays_until_the_archive_denies_it(
     tmp_path: Path, archive: FakeArchive
 ) -> None:
-    rig = Rig(tmp_path, archive, TreeConfig(listing_ttl_s=0.0))
+    rig = Rig(tmp_path, archive, TreeConfig(ListingConfig(ttl_s=0.0)))
     rig.names("10934/data")
     archive.unlisted = {"10934/data/m010.mrc"}
     assert rig.names("10934/data") == NAMES
@@ -284,7 +284,7 @@ def test_a_file_seen_to_have_changed_is_asked_for_anew(rig: Rig) -> None:
 def test_sizes_after_a_listing_come_in_few_batches(tmp_path: Path) -> None:
     names = [f"d/{number:04d}.mrc" for number in range(2_000)]
     rig = Rig(tmp_path, FakeArchive(dict.fromkeys(names, b"abc")))
-    rig.tree.directory("d", patience()).note_listed()
+    rig.tree.listings.directory("d", patience()).note_listed()
     for name in names:
         assert rig.tree.version(name, patience()).size == 3
 
@@ -307,11 +307,11 @@ def test_sizes_of_known_names_in_order_are_asked_for_ahead(tmp_path: Path) -> No
 def test_what_another_process_has_learnt_meanwhile_is_not_asked_for(
     rig: Rig, tmp_path: Path, archive: FakeArchive
 ) -> None:
-    directory = rig.tree.directory("10934/data", patience())
+    directory = rig.tree.listings.directory("10934/data", patience())
     rig.catalog.flush()
     other = Rig(tmp_path, archive)
     other.tree.ask_versions(
-        other.tree.directory("10934/data", patience()), range(len(NAMES)), patience()
+        other.tree.listings.directory("10934/data", patience()), range(len(NAMES)), patience()
     )
     other.catalog.close()
     archive.probed.clear()

@@ -111,7 +111,7 @@ class Browser:
         if node.is_directory or not path:
             return Item(path, True, "", node.modified_text)
         parent, name = paths.split(path)
-        directory = self._tree.in_memory(parent)
+        directory = self._tree.listings.in_memory(parent)
         row = None if directory is None else directory.rows.get(name)
         size_text = "" if directory is None or row is None else directory.items[row].size_text
         return Item(path, False, size_text, node.modified_text)
@@ -123,7 +123,7 @@ class Browser:
             EmpiarFSError: It isn't known and the archive can't tell now.
         """
         _check_directory(item)
-        directory = self._tree.directory(item.path, self._patience())
+        directory = self._tree.listings.directory(item.path, self._patience())
         directory.note_listed()
         self.oldest_s = min(self.oldest_s, directory.fetched_s)
         return _items(item.path, directory.items)
@@ -133,7 +133,7 @@ class Browser:
         if wanted is None:
             return None
         _check_directory(item)
-        found = self._tree.sift(item.path, wanted)
+        found = self._tree.listings.sift(item.path, wanted)
         if found is None:
             return None
         self.oldest_s = min(self.oldest_s, found.fetched_s)
@@ -181,7 +181,7 @@ class Browser:
     def foresee(self, directories: Sequence[Item]) -> None:
         """Fetch the listings of the first few of these directories, and wait for none."""
         for item in directories[:_LISTINGS_AHEAD]:
-            self._tree.foresee_directory(item.path)
+            self._tree.listings.foresee(item.path)
 
     def exact(self, items: Sequence[Item]) -> Iterator[Exact]:
         """Yield each item with its exact size and time, in their order.
@@ -215,7 +215,7 @@ class Browser:
     def _is_known(self, item: Item) -> bool:
         """Tell whether a file's version is in memory, where its listing's rows are."""
         parent, name = paths.split(item.path)
-        directory = self._tree.in_memory(parent)
+        directory = self._tree.listings.in_memory(parent)
         row = None if directory is None else directory.rows.get(name)
         return directory is not None and row is not None and directory.versions[row] is not None
 
@@ -238,10 +238,10 @@ class Browser:
 
     def _in_memory(self, path: str) -> Directory | None:
         """Return a directory that is known, and of which a walk may have needed names only."""
-        directory = self._tree.in_memory(path)
+        directory = self._tree.listings.in_memory(path)
         if directory is None:
             with contextlib.suppress(EmpiarFSError):
-                return self._tree.directory(path, self._patience())
+                return self._tree.listings.directory(path, self._patience())
         return directory
 
     def _patience(self) -> Patience:

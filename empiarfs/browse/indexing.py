@@ -297,7 +297,7 @@ class Indexer:
 
     def _directory(self, path: str) -> Directory:
         patience = self._patience(self._config.lookup_s)
-        return self._tree.renewed(path, self._config.since_s, patience)
+        return self._tree.listings.renewed(path, self._config.since_s, patience)
 
     def _list_later(self, task: _Unlisted, error: EmpiarFSError) -> None:
         attempt = self._attempt_after(task.attempt, error)

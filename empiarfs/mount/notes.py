@@ -58,7 +58,7 @@ class MountNotes:
             Descriptions(Entries(store, self._source), store.close),
             catalog,
             archive_url=client.base_url,
-            refused=tree.refused_names,
+            refused=tree.listings.refused_names,
             is_listed=config.metadata == "visible",
         )
 

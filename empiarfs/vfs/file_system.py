@@ -220,7 +220,7 @@ class FileSystem:
         if not node.is_directory:
             raise NotDirectoryError(path)
         try:
-            directory = self._tree.directory(node.path, patience)
+            directory = self._tree.listings.directory(node.path, patience)
         except EmpiarFSError as exc:
             self._count_failure(exc)
             raise
@@ -409,7 +409,7 @@ class FileSystem:
             },
             "fetcher": self._fetcher.usage(),
             "foresight": self._foresight.usage(),
-            "refused_names": self._tree.refused_names(),
+            "refused_names": self._tree.listings.refused_names(),
             "counters": dict(self._counters.statistics().counters),
         }
 

@@ -13,7 +13,7 @@ from empiarfs.catalog import Catalog
 from empiarfs.core.listing import Listing
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
-from empiarfs.tree import Tree, TreeConfig
+from empiarfs.tree import ListingConfig, Tree, TreeConfig
 from empiarfs.tree.refused import DIRECTORIES_KEPT, NAMES_KEPT, RefusedNames
 from tests.support.fake_archive import FakeArchive
 
@@ -38,7 +38,7 @@ class Rig:
         self.tree = Tree(archive.as_client(), self.catalog, Counters(), config)
 
     def names(self, path: str) -> list[str]:
-        return [item.name for item in self.tree.directory(path, Patience(30)).children()]
+        return [item.name for item in self.tree.listings.directory(path, Patience(30)).children()]
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def test_refused_names_are_told_with_their_directory_and_logged_once(
     rig.names("10934/data")
 
     names = list(HostileArchive.offered)
-    assert rig.tree.refused_names() == [{"directory": "10934/data", "count": 2, "names": names}]
+    assert rig.tree.listings.refused_names() == [
+        {"directory": "10934/data", "count": 2, "names": names}
+    ]
     assert len(expects_warnings) == 1
 
 
@@ -75,7 +77,9 @@ def test_after_a_restart_the_number_of_refused_names_is_still_told(
 
     second.names("10934/data")
 
-    assert second.tree.refused_names() == [{"directory": "10934/data", "count": 2, "names": []}]
+    assert second.tree.listings.refused_names() == [
+        {"directory": "10934/data", "count": 2, "names": []}
+    ]
     assert archive.listed == ["10934/data"]
     second.catalog.close()
 
@@ -106,11 +110,11 @@ def test_what_is_remembered_of_refused_names_is_bounded() -> None:
 
 def test_a_directory_that_exceeds_the_room_in_memory_is_asked_for_once(tmp_path: Path) -> None:
     archive = FakeArchive({f"10934/data/{number}.mrc": b"x" for number in range(20)})
-    rig = Rig(tmp_path, archive, TreeConfig(rows_in_memory=5))
+    rig = Rig(tmp_path, archive, TreeConfig(ListingConfig(rows_in_memory=5)))
 
-    first = rig.tree.directory("10934/data", Patience(30))
+    first = rig.tree.listings.directory("10934/data", Patience(30))
 
-    assert rig.tree.directory("10934/data", Patience(30)) is first
+    assert rig.tree.listings.directory("10934/data", Patience(30)) is first
     rig.names("10934")
-    assert rig.tree.in_memory("10934/data") is None
+    assert rig.tree.listings.in_memory("10934/data") is None
     rig.catalog.close()

@@ -56,7 +56,7 @@ class Rig:
             Descriptions(entries, self.entry_store.close, self.wall, self.clock),
             self.catalog,
             archive_url=BASE_URL,
-            refused=tree.refused_names,
+            refused=tree.listings.refused_names,
             clock=self.clock,
         )
         self.state = "mounted"

@@ -89,7 +89,9 @@ class TrustRig:
 
     def _under_way(self) -> dict[str, int]:
         usage = {key: self.fetcher.usage()[key] for key in _UNDER_WAY}
-        usage["questions"] = len(self.tree._loading._flights) + len(self.tree._asking._flights)
+        usage["questions"] = len(self.tree.listings._loading._flights) + len(
+            self.tree._asking._flights
+        )
         return {key: count for key, count in usage.items() if count}
 
     def close(self) -> list[str]:
