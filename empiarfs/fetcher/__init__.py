@@ -7,8 +7,9 @@
 * what was asked for goes before what was foreseen;
 * memory is bounded: recent pieces, pieces on their way, pieces not yet on disk.
 
-Modules: `spans` (one GET and those who wait for it), `queue` (which span goes next),
-`fetching` (the `Fetcher` and its threads).
+Modules: `whereabouts` (where pieces are), `flights` (recent ones and those on their way),
+`spans` (one GET and those who wait for it), `queue` (which span goes next), `workers` (the
+threads that carry them out), `plans` (what is foreseen), `fetching` (the `Fetcher`).
 """
 
 from __future__ import annotations

@@ -1,55 +1,41 @@
 """The fetcher: where a wanted piece is, and how it gets here.
 
-A piece is looked for in this order, cheapest first, and such that one that moves on
-meanwhile is met later on its way:
+What is wanted is looked for nearby first (`whereabouts`), and what is nowhere is asked of the
+archive, in spans; so is what is foreseen, when nothing more pressing is to be done.
 
-    recent pieces → on its way from the archive → on its way to the disk
-    → cache directory → the archive
-
-Threading: `read` and `prefetch` are safe from any thread. One thread of its own, started
-when first needed, turns what was foreseen into spans, so that no reader waits for a look
-into the cache directory that it did not ask for; `workers` has the others.
+Threading: safe from any thread. `plans` and `workers` have threads of their own.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from empiarfs import threads
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.cache.store import BlockStore
 from empiarfs.cache.writebehind import WriteBehind
 from empiarfs.core.blocks import (
-    BLOCK_SIZE,
     PIECE_SIZE,
-    BlockIndex,
-    block_of,
-    byte_range_of,
     piece_size,
     pieces_covering,
-    pieces_of_block,
-    place_of,
-    runs,
 )
-from empiarfs.core.files import BlockKey, RemoteFile
+from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.core.retry import RetryPolicy
 from empiarfs.errors import (
-    CacheError,
     EmpiarFSError,
     FileChangedError,
     InterruptedCallError,
     NotFoundError,
 )
 from empiarfs.fetcher.flights import Buffer, Flights, Located
+from empiarfs.fetcher.plans import Plans
 from empiarfs.fetcher.queue import SpanQueue
 from empiarfs.fetcher.spans import Span, SpanAbandoned
+from empiarfs.fetcher.whereabouts import Whereabouts
 from empiarfs.fetcher.workers import Workers
 from empiarfs.inflight import InFlight
 from empiarfs.patience import Patience
@@ -67,8 +53,6 @@ _PREPARED_FOR = 1024 * 1024
 _NO_THREAD_S = 0.25
 # How often who warms looks whether there is room.
 _NO_ROOM_S = 0.05
-# Plans that wait for the foreseeing thread; older ones are forgotten.
-_PLANS_KEPT = 256
 # Against some 2 ms that a request takes here and there, and a round trip of 40 ms.
 _WORTHWHILE_S = 0.05
 # A connection that brings bytes for six round trips and waits for one is at work for six
@@ -116,7 +100,6 @@ class Fetcher:
         retry: RetryPolicy | None = None,
     ) -> None:
         self._client = client
-        self._store = store
         self._counters = counters
         self._config = config or FetcherConfig()
         self._in_flight = InFlight(self._config.in_flight, self._config.foreseen)
@@ -126,6 +109,7 @@ class Fetcher:
         limit = self._config.max_connections
         self._queue = SpanQueue(max(1, limit - self._config.reserved_connections))
         self._flights = Flights(self._config.memory, self._in_flight)
+        self._where = Whereabouts(self._flights, self._pending, store, counters)
         self._workers = Workers(
             client,
             self._queue,
@@ -135,10 +119,7 @@ class Fetcher:
             retry or RetryPolicy(bad_attempts=None),
             limit,
         )
-        self._condition = threading.Condition()
-        self._plans: deque[tuple[RemoteFile, ByteRange]] = deque(maxlen=_PLANS_KEPT)
-        self._foreseer: threading.Thread | None = None  # guarded by _condition
-        self._closed = False  # guarded by _condition
+        self._plans = Plans(self._launch_foreseen)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -186,12 +167,12 @@ class Fetcher:
         patience: Patience,
         waiting: Callable[[], Sequence[ByteRange]],
     ) -> tuple[bytes, bool]:
-        located = self._in_memory(file, pieces)
+        located = self._where.in_memory(file, pieces)
         if located.held:
             self._counters.add("memory_bytes", sum(map(len, located.held.values())))
         if len(located.held) == len(pieces):
             return _cut(located, wanted, pieces), False
-        whole = self._from_disk(file, wanted, pieces, located)
+        whole = self._where.from_disk(file, wanted, pieces, located)
         if whole is not None:
             return whole, False
         starved = len(located.held) < len(pieces)
@@ -204,50 +185,6 @@ class Fetcher:
         used = self._flights.note_read(file, pieces)
         if used:
             self._counters.add("foreseen_unused_bytes", -used)
-
-    def _in_memory(self, file: RemoteFile, pieces: Sequence[int]) -> Located:
-        located = self._flights.locate(file, pieces)
-        for piece in located.missing(pieces):
-            pending = self._pending.get(file, piece)
-            if pending is not None:
-                located.held[piece] = pending
-        return located
-
-    def _from_disk(
-        self, file: RemoteFile, wanted: ByteRange, pieces: range, located: Located
-    ) -> bytes | None:
-        """Add what the cache directory has.
-
-        Returns:
-            The bytes `wanted` if all of them come from one stored block, which is the
-            common case and needs no copy; else None.
-        """
-        missing = located.missing(pieces)
-        for block in dict.fromkeys(map(block_of, missing)):
-            stored = self._store.open(BlockKey(file.short_key, block), file)
-            if stored is None:
-                continue
-            first = block * BLOCK_SIZE
-            here = [
-                p for p in missing if block_of(p) == block and stored.places >> place_of(p) & 1
-            ]
-            try:
-                if len(here) == len(pieces):
-                    whole = stored.read(wanted.start - first, wanted.stop - first)
-                    self._counters.add("disk_bytes", len(whole))
-                    return whole
-                for run in runs(here):
-                    part = byte_range_of(run, file.size)
-                    data = memoryview(stored.read(part.start - first, part.stop - first))
-                    self._counters.add("disk_bytes", len(data))
-                    for piece in run:
-                        offset = piece * PIECE_SIZE - part.start
-                        located.held[piece] = data[offset : offset + PIECE_SIZE]
-            except CacheError as exc:
-                # It is damaged, and the store has removed and counted it; or the disk takes
-                # too long. What it held is fetched again.
-                logger.info("a stored block of %r can't be read: %s", file.path, exc)
-        return None
 
     def _from_archive(
         self,
@@ -278,7 +215,7 @@ class Fetcher:
                 self._wait_for(file, located, waited_for, patience)
                 return
             except SpanAbandoned:
-                found = self._in_memory(file, pieces)
+                found = self._where.in_memory(file, pieces)
                 located.held.update(found.held)
                 located.flights = found.flights
                 more = []
@@ -322,15 +259,8 @@ class Fetcher:
 
     def prefetch(self, file: RemoteFile, foreseen: ByteRange) -> None:
         """Fetch what a planner foresees, when nothing more pressing is to be done."""
-        if not foreseen:
-            return
-        with self._condition:
-            if self._closed:
-                return
-            self._plans.append((file, foreseen))
-            if self._foreseer is None:
-                self._foreseer = threads.start("foresee", self._foresee)
-            self._condition.notify()
+        if foreseen:
+            self._plans.add(file, foreseen)
 
     def _prefetch_all(self, file: RemoteFile, ranges: Sequence[ByteRange]) -> None:
         for foreseen in ranges:
@@ -351,9 +281,7 @@ class Fetcher:
     @property
     def room(self) -> int:
         """How many bytes more may be foreseen now; negative if there are too many."""
-        with self._condition:
-            planned = sum(len(foreseen) for _, foreseen in self._plans)
-        return self._in_flight.room - planned
+        return self._in_flight.room - self._plans.size
 
     def prepare(self, size: int) -> None:
         """Have connections at hand for `size` bytes that somebody has begun to read."""
@@ -361,32 +289,9 @@ class Fetcher:
 
     def drop_foreseen(self, file: RemoteFile) -> None:
         """Forget what was foreseen of `file` and isn't on its way yet."""
-        with self._condition:
-            kept = [plan for plan in self._plans if plan[0] is not file]
-            self._plans.clear()
-            self._plans.extend(kept)
+        self._plans.drop(file)
         for span in self._queue.drop(lambda s: s.file == file and s.abandon()):
             self._workers.end(span, None)
-
-    def _foresee(self) -> None:
-        while True:
-            with self._condition:
-                while not self._plans and not self._closed:
-                    self._condition.wait()
-                if self._closed:
-                    return
-                # It stays in the queue until it is carried out, so that it is counted.
-                file, foreseen = plan = self._plans[0]
-            try:
-                self._launch_foreseen(file, foreseen.clamp(file.size))
-            except InterruptedCallError:
-                return
-            except Exception:
-                logger.exception("a plan for %r failed unexpectedly", file.path)
-            with self._condition:
-                # Unless it was dropped, or displaced by newer ones, meanwhile.
-                if self._plans and self._plans[0] is plan:
-                    self._plans.popleft()
 
     def _launch_foreseen(self, file: RemoteFile, foreseen: ByteRange) -> None:
         located = Located()
@@ -409,7 +314,7 @@ class Fetcher:
         pieces, fetched = pieces_covering(wanted), 0
         while True:
             located = Located()
-            nowhere = self._nowhere(file, pieces, located)
+            nowhere = self._where.nowhere(file, pieces, located)
             if not nowhere and not located.flights:
                 return fetched
             patience.check()
@@ -424,7 +329,7 @@ class Fetcher:
 
     def _absent(self, file: RemoteFile, pieces: Sequence[int], located: Located) -> list[int]:
         """Return those of `pieces` that are nowhere, as many as may be foreseen now."""
-        return self._as_room_allows(file, self._nowhere(file, pieces, located))
+        return self._as_room_allows(file, self._where.nowhere(file, pieces, located))
 
     def _as_room_allows(self, file: RemoteFile, pieces: Sequence[int]) -> list[int]:
         room = self._in_flight.room
@@ -436,35 +341,11 @@ class Fetcher:
             allowed.append(piece)
         return allowed
 
-    def _nowhere(self, file: RemoteFile, pieces: Sequence[int], located: Located) -> list[int]:
-        """Return those of `pieces` that are nowhere; note in `located` where others are."""
-        absent: list[int] = []
-        found = self._in_memory(file, pieces)
-        located.held.update(found.held)
-        located.flights.update(found.flights)
-        missing = found.missing(pieces)
-        for block in dict.fromkeys(map(block_of, missing)):
-            places = self._store.peek(BlockKey(file.short_key, block))
-            absent.extend(
-                piece
-                for piece in missing
-                if block_of(piece) == block and not places >> place_of(piece) & 1
-            )
-        return absent
-
     # -- the rest --------------------------------------------------------------------------
 
     def cached_bytes(self, file: RemoteFile) -> int:
         """Return how many bytes of `file` the cache directory holds."""
-        total = 0
-        for block in range(-(-file.size // BLOCK_SIZE)):
-            places = self._store.peek(BlockKey(file.short_key, BlockIndex(block)))
-            total += sum(
-                piece_size(piece, file.size)
-                for piece in pieces_of_block(block, file.size)
-                if places >> place_of(piece) & 1
-            )
-        return total
+        return self._where.cached_bytes(file)
 
     def usage(self) -> dict[str, int]:
         """Return what is in memory and under way, for `status`."""
@@ -484,9 +365,7 @@ class Fetcher:
 
     def close(self) -> None:
         """Fail all who wait, write what waits for the disk, end the threads."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
+        self._plans.close()
         self._workers.close()
         self._pending.close()
 
