@@ -8,20 +8,11 @@ both wait for them for a limited time only, and after a failure the disk is left
 some seconds (`empiarfs.cache.health`). Nothing that the disk or the database does gets out
 of here: it is a miss, or a dropped block, and a reason in `usage().unwell`.
 
-One `put`, step by step:
-
-1. In the caller's thread the checksums are taken. From then on the buffers may change: what
-   is written wouldn't fit its checksum, and would never be handed out.
-2. In the writing thread the pieces stored already are read, checked, and added.
-3. A write slot is taken (`empiarfs.cache.slots`), room is made, the names of the new and the
-   old file are noted, the file is written, the row follows, the note is wiped. Room is made
-   under the limit and above what the disk is to keep free; where the disk is full all the
-   same, some more is made, once.
+A `put` takes the checksums in the caller's thread. From then on the buffers may change: what
+is written wouldn't fit its checksum, and would never be handed out. The writing thread does
+the rest (`empiarfs.cache.block_writer`).
 
 Every ten seconds the store also gives back what others have taken of the disk meanwhile.
-
-Two processes that put one block at once both succeed; the later row wins, and the earlier
-file goes with the row that named it.
 
 Threading: all public methods are safe from any thread. The store itself has no lock: its
 parts have theirs. Only `CurrentDatabase` holds its own while others (the tier's, the
@@ -34,37 +25,32 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from empiarfs.cache import eviction
 from empiarfs.cache.block_file import OpenBlock
+from empiarfs.cache.block_writer import BlockWriter, Job, StoredPiece
 from empiarfs.cache.careful import CarefulReads
 from empiarfs.cache.current import CurrentDatabase
-from empiarfs.cache.database import BlockDatabase, BlockFile, new_filename
-from empiarfs.cache.database_errors import FullDiskError, is_full, translated
+from empiarfs.cache.database import BlockDatabase
 from empiarfs.cache.generations import Generations
 from empiarfs.cache.health import Health, RareWarning
 from empiarfs.cache.limit_file import check_limit
 from empiarfs.cache.locks import BusyError
 from empiarfs.cache.open_blocks import OpenBlocks, tier_size
-from empiarfs.cache.room import Room, RoomMeter
-from empiarfs.cache.slots import Slot, WriteSlots
+from empiarfs.cache.room import RoomMeter
 from empiarfs.cache.store import BlockPut, CacheUsage, well_formed
 from empiarfs.cache.sweep import ORPHAN_AGE_S, Sweeper
 from empiarfs.cache.threads import CacheThreads, TooSlowError
 from empiarfs.core.block_format import (
     MAX_NAME_SIZE,
     ReadableBuffer,
-    encode_header,
     encode_name,
     file_key_of,
-    make_header,
     piece_checksum,
 )
-from empiarfs.core.blocks import PIECE_SIZE, PIECES_PER_BLOCK
 from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.errors import CacheError, CorruptBlockError
 from empiarfs.stats import Counters
@@ -75,7 +61,6 @@ T = TypeVar("T")
 
 _READ_TIMEOUT_S = 1.5
 _WRITE_TIMEOUT_S = 2.0
-_SLOT_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 2.0
 _USAGE_S = 1.0
 _READERS = 2
@@ -85,24 +70,6 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _DISK_FAILS = (errno.EIO, errno.EUCLEAN)
 # One: with two, writes of 1 MiB were no faster and waited for each other's database lock.
 _WRITERS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A piece to be stored, and the checksum that its bytes had when it was put."""
-
-    data: ReadableBuffer
-    checksum: int
-
-
-@dataclass(slots=True)
-class _Job:
-    """A block to be stored; `is_done` is set once it is."""
-
-    key: BlockKey
-    file: RemoteFile
-    pieces: Mapping[int, _Piece]
-    is_done: bool = False
 
 
 class DiskBlockStore:
@@ -149,7 +116,7 @@ class DiskBlockStore:
         )
         self._corrupt = RareWarning("forgot a damaged block, %s: %s", clock)
         self._sweeper = Sweeper(self._generations, self._run, counters, tend=self._tend)
-        self._recovered: str | None = None  # used by the writing thread only
+        self._writer = BlockWriter(self._meter, self._tier, counters, self._load)
         self._usage_at = -_USAGE_S
         self._usage = CacheUsage(0, limit, 0, None)
         self._closed = False
@@ -179,17 +146,17 @@ class DiskBlockStore:
     def put_many(self, blocks: Sequence[BlockPut]) -> None:
         """See `BlockStore.put_many`."""
         jobs = [
-            _Job(
+            Job(
                 block.key,
                 block.file,
-                {place: _Piece(d, piece_checksum(d)) for place, d in block.pieces.items()},
+                {place: StoredPiece(d, piece_checksum(d)) for place, d in block.pieces.items()},
             )
             for block in blocks
             if block.pieces and self._can_be_stored(block)
         ]
         if not jobs:
             return
-        work = partial(self._current.use, partial(self._store_all, jobs))
+        work = partial(self._current.use, partial(self._writer.store_all, jobs))
         try:
             self._writers.call(work, _WRITE_TIMEOUT_S)
         except Exception as exc:
@@ -312,126 +279,14 @@ class DiskBlockStore:
         self._counters.add("blocks_corrupt")
         self._corrupt.log(path, exc)
 
-    # Writing, in the writing thread
-
-    def _store_all(self, jobs: Sequence[_Job], database: BlockDatabase) -> None:
-        room = self._meter.measure(database)
-        together = eviction.batch_count(room.limit)
-        for start in range(0, len(jobs), together):
-            self._store_together(jobs[start : start + together], room, database)
-
-    def _store_together(self, jobs: Sequence[_Job], room: Room, database: BlockDatabase) -> None:
-        blocks: list[tuple[str, BlockFile, str]] = []
-        filenames: list[str] = []
-        for job in jobs:
-            previous = database.filename_of(job.key.short)
-            value = self._merged(job, previous is not None, database)
-            if value is not None:
-                blocks.append((job.key.short, value, job.file.entry))
-                filenames += [value.filename, *([previous] if previous else [])]
-        if blocks:
-            with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
-                self._write(blocks, filenames, slot, room, database)
-            self._tier.drop([key for key, _, _ in blocks])
-            self._counters.add("blocks_stored", len(blocks))
-        for job in jobs:
-            job.is_done = True
-
-    def _write(
-        self,
-        blocks: Sequence[tuple[str, BlockFile, str]],
-        filenames: Sequence[str],
-        slot: Slot,
-        room: Room,
-        database: BlockDatabase,
-    ) -> None:
-        """Make room and write; make more room, once, if the disk turns out to be full."""
-        needed = sum(eviction.stored_size(value.size) for _, value, _ in blocks)
-        self._make_room(database, room, needed)
-        try:
-            self._write_noted(blocks, filenames, slot, database)
-        except OSError as exc:
-            if not is_full(exc):
-                raise
-            database.close_thread()  # its transaction may still be open
-            self._make_room(database, room, needed, is_full=True)
-            self._write_noted(blocks, filenames, slot, database)
-
-    def _write_noted(
-        self,
-        blocks: Sequence[tuple[str, BlockFile, str]],
-        filenames: Sequence[str],
-        slot: Slot,
-        database: BlockDatabase,
-    ) -> None:
-        slot.note(blocks[0][0], filenames)
-        with translated():
-            database.put_blocks(blocks)
-        slot.wipe()
-
-    def _merged(self, job: _Job, exists: bool, database: BlockDatabase) -> BlockFile | None:
-        """Return what is to be stored of a block; None if another process was faster."""
-        old = self._load(job.key, database) if exists else None
-        if old is None:
-            return _block_file(job.key, job.file, job.pieces)
-        if self._has_all(old, job.pieces):
-            return None
-        return _block_file(job.key, job.file, {**self._pieces_of(old), **job.pieces})
-
-    def _has_all(self, old: OpenBlock, fresh: Mapping[int, _Piece]) -> bool:
-        """Tell whether the very same pieces are stored; another process was faster."""
-        return all(old.header.checksums[place] == piece.checksum for place, piece in fresh.items())
-
-    def _pieces_of(self, old: OpenBlock) -> dict[int, _Piece]:
-        """Read what is stored already; a damaged piece is left out."""
-        pieces = {}
-        for place in range(PIECES_PER_BLOCK):
-            if old.places >> place & 1:
-                start = place * PIECE_SIZE
-                try:
-                    data = old.read(start, start + old.header.size_at(place))
-                except CorruptBlockError:
-                    continue
-                pieces[place] = _Piece(data, old.header.checksums[place])
-        return pieces
-
-    def _slots(self, database: BlockDatabase, room: Room) -> WriteSlots:
-        count = eviction.slot_count(room.limit)
-        slots = WriteSlots(database.directory, count, database.recover)
-        if self._recovered != database.directory:
-            slots.recover_all()
-            self._recovered = database.directory
-        return slots
-
-    def _make_room(
-        self, database: BlockDatabase, room: Room, size: int, *, is_full: bool = False
-    ) -> None:
-        """Evict until `size` bytes fit under the limit and onto the disk.
-
-        Raises:
-            FullDiskError: They don't, though nothing is left to be evicted.
-        """
-        used = database.used()
-        allowed = self._meter.allowed(used)
-        if is_full:
-            allowed = min(allowed, self._meter.allowed_when_full(used, size))
-        capacity = min(eviction.capacity(room.limit, room.overhead), allowed)
-        evicted = database.make_room(size, capacity)
-        self._tier.drop(evicted)
-        self._counters.add("blocks_evicted", len(evicted))
-        if allowed < size:
-            raise FullDiskError(self._meter.why_full())
-
     # Now and then, in the sweeper's thread
 
     def _tend(self) -> None:
         """Give back what others have taken of the disk."""
         if not self._closed and self._writing.unwell is None:
-            self._writers.call(partial(self._current.use, self._give_back), _WRITE_TIMEOUT_S)
-
-    def _give_back(self, database: BlockDatabase) -> None:
-        if self._meter.spare() < 0:
-            self._make_room(database, self._meter.measure(database), 0)
+            self._writers.call(
+                partial(self._current.use, self._writer.give_back), _WRITE_TIMEOUT_S
+            )
 
     # Around both
 
@@ -472,12 +327,3 @@ def _check_names(block: OpenBlock, key: BlockKey) -> None:
     """
     if block.header.index != key.index or file_key_of(block.header.name) != key.file_key:
         raise CorruptBlockError("the block of another file, or another block of this one")
-
-
-def _block_file(key: BlockKey, file: RemoteFile, pieces: Mapping[int, _Piece]) -> BlockFile:
-    checksums = {place: piece.checksum for place, piece in pieces.items()}
-    header = make_header(encode_name(file.name_key), key.index, file.size, checksums)
-    data = [pieces[place].data for place in sorted(pieces)]
-    size = header.stored_size
-    pool = eviction.pool_of(key.index, file.size, size)
-    return BlockFile(new_filename(key.short), [encode_header(header), *data], size, pool)
