@@ -40,7 +40,6 @@ stand in two queues, urgent ones first, and only the first of all looks for a sl
 
 from __future__ import annotations
 
-import errno
 import socket
 import threading
 import time
@@ -50,6 +49,7 @@ from functools import partial
 from typing import TypeVar
 
 from empiarfs.archive.later import Later
+from empiarfs.archive.machine_names import bind_name, is_taken
 
 T = TypeVar("T")
 
@@ -71,42 +71,7 @@ _GIVE_WAY_EVERY_S = 0.1
 # Processes that can show a sign at once; what more there are is seen all the same.
 _SIGNS = 4
 _STARVING = "starving"
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _HUNGRY = "hungry"
-
-
-def bind_name(name: str) -> socket.socket | None:
-    """Take a name of the machine, or return None if somebody has it.
-
-    The name is free again when the socket is closed or the process is gone. A process
-    without descriptors or memory to spare has none to take either: it waits for them as for
-    a name, which ends with its patience.
-    """
-    try:
-        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    except OSError as exc:
-        if exc.errno not in _EXHAUSTED:
-            raise
-        return None
-    try:
-        holder.bind("\0" + name)
-    except OSError as exc:
-        holder.close()
-        if exc.errno != errno.EADDRINUSE:
-            raise
-        return None
-    return holder
-
-
-def is_taken(name: str) -> bool:
-    """Tell whether somebody has the name, without getting in anybody's way."""
-    # To try to take it would make two who look at once believe that it is taken.
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            probe.connect("\0" + name)
-    except OSError:
-        return False
-    return True
 
 
 def _never() -> None:

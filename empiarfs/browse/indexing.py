@@ -171,7 +171,8 @@ class Indexer:
 
         Args:
             path: Of a directory.
-            tell: Called several times a second, in this thread, with how far it is.
+            tell: Called several times a second and at the end, in this thread, with how far
+                it is.
 
         Returns:
             How far it came, which is all unless something is in `unknown`.
@@ -190,14 +191,14 @@ class Indexer:
         if not workers:
             raise GaveUpError("no thread to ask the archive with")
         try:
-            while any(worker.is_alive() for worker in workers):
+            over = False
+            while not over:
                 with self._condition:
                     self._condition.wait_for(self._is_over, _TOLD_EVERY_S)
-                    over = self._is_over()
+                    # A worker that broke off without a word mustn't be waited for either.
+                    over = self._is_over() or not any(each.is_alive() for each in workers)
                     progress = self._snapshot()
                 tell(progress)
-                if over:
-                    break
         finally:
             self._stopping = True
             with self._condition:

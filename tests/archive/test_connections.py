@@ -20,9 +20,8 @@ from empiarfs.archive.connections import (
     RESERVED_SLOTS,
     ConnectionBudget,
     Slot,
-    bind_name,
-    is_taken,
 )
+from empiarfs.archive.machine_names import bind_name, is_taken
 from empiarfs.errors import GaveUpError
 from empiarfs.patience import Patience
 from tests.support.waiting import wait_until
