@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.helped import Group
 from empiarfs.cli.options import setting_options, settings_from, verbosity
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _options(function: Callable[..., int]) -> Callable[..., int]:
     return setting_options("cache_dir")(verbosity(function))
 
 
-@click.group("cache", no_args_is_help=False)
+@click.group("cache", cls=Group, no_args_is_help=False)
 def command() -> None:
     """See what the cache holds, check it, change its size, remove parts of it."""
 

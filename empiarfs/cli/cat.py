@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import reading_options
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _SMALL_STEP = 64 * 1024
 _LINES = 10
 
 
-@click.command("cat")
+@click.command("cat", cls=Command)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @reading_options
 def command(
@@ -51,7 +52,7 @@ def command(
     return failures.status
 
 
-@click.command("head")
+@click.command("head", cls=Command)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option("-n", "--lines", metavar="N", help=f"How many lines; {_LINES} by default.")
 @click.option("-c", "--bytes", "size", metavar="SIZE", help="How many bytes, such as 1024 or 4K.")

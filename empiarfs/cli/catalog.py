@@ -6,12 +6,13 @@ import re
 
 import click
 
+from empiarfs.cli.helped import Group
 from empiarfs.cli.options import asking_options, settings_from
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
 
-@click.group("catalog", no_args_is_help=False)
+@click.group("catalog", cls=Group, no_args_is_help=False)
 def command() -> None:
     """Share what is known of EMPIAR's entries, so that others needn't ask for it."""
 

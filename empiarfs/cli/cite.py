@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import asking_options, settings_from
 
 
-@click.command("cite")
+@click.command("cite", cls=Command)
 @click.argument("target", metavar="TARGET")
 @click.option("--bibtex", "as_bibtex", is_flag=True, help="Print records of BibTeX.")
 @click.option("--ris", "as_ris", is_flag=True, help="Print records of RIS.")

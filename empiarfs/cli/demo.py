@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option("--keep", is_flag=True, help="Leave it mounted, and say how to unmount it.")
 @verbosity
 def command(*, keep: bool, verbose: bool, quiet: bool) -> int:

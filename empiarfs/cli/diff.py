@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import reading_options
 from empiarfs.errors import EmpiarFSError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _TROUBLE = 2
 
 
-@click.command("diff")
+@click.command("diff", cls=Command)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option(
     "--from",

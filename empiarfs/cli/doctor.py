@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import setting_options, settings_from, verbosity
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _LOG_BYTES = 200_000
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @click.option("--offline", is_flag=True, help="Leave the network out.")
 @click.option("--speed", is_flag=True, help="Measure the archive's speed too, with 20 MB.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

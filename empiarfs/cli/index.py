@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import reading_options
 from empiarfs.errors import ConfigError
 
@@ -73,7 +74,7 @@ class _Indexed:
         return f"{self.target.spelt}: {'; '.join(parts)}"
 
 
-@click.command("index")
+@click.command("index", cls=Command)
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--refresh", is_flag=True, help="List everything anew, however fresh it is.")
 @click.option(

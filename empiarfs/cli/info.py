@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import information_options, settings_from
 from empiarfs.core.globs import path_glob
 from empiarfs.core.targets import Target, entry_number
@@ -52,7 +53,7 @@ class Told(Protocol):
         ...
 
 
-@click.command("info")
+@click.command("info", cls=Command)
 @click.argument("words", metavar="TARGET...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--offline", is_flag=True, help="Of entries: ask nobody, say what is known here.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from empiarfs.cli.described import described
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import form_options, order_options, reading_options
 from empiarfs.cli.selecting import Chosen, chosen_by, role_option
 from empiarfs.cli.selectors import limit_options, limited, selectors_of
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from empiarfs.cli.rows import Rows
 
 
-@click.command("ls")
+@click.command("ls", cls=Command)
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("-d", "--directory", is_flag=True, help="List directories themselves.")
 @role_option

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import setting_options, verbosity
 from empiarfs.cli.sources import Source, parse_source
 from empiarfs.config import (
@@ -56,7 +57,7 @@ def _mount_arguments(function: _Function) -> _Function:
     return point(foreground(options(setting_options(*_ARGUMENTS)(verbosity(function)))))
 
 
-@click.command("mount")
+@click.command("mount", cls=Command)
 @_mount_arguments
 @click.option("--launch-fd", type=int, hidden=True)
 def command(
@@ -80,7 +81,7 @@ def command(
     return _mount(Source(), None, mount_point, parsed, settings, foreground, verbose, quiet)
 
 
-@click.command("SOURCE", options_metavar="[OPTIONS]")
+@click.command("SOURCE", cls=Command, options_metavar="[OPTIONS]")
 @click.argument("source")
 @_mount_arguments
 @click.option("-t", "kind", hidden=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import settings_from, verbosity
 
 
-@click.command("open")
+@click.command("open", cls=Command)
 @click.argument("target", metavar="TARGET")
 @click.option("-p", "--print", "only_print", is_flag=True, help="Only print the address.")
 @verbosity

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import setting_options, verbosity
 from empiarfs.cli.sources import parse_source
 
@@ -23,7 +24,7 @@ _SETTINGS = (
 )
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @click.argument("words", metavar="-- CMD [ARG]...", nargs=-1, required=True)
 @click.option("--at", metavar="DIR", help="Mount on this directory, instead of a fresh one.")
 @click.option("--source", metavar="SOURCE", default="empiar", show_default=True,
@@ -45,8 +46,6 @@ def command(
 
     Neither root nor fusermount3 is needed. {} in CMD stands for the mount point, which is
     also in EMPIARFS_MOUNT. The exit status is that of CMD.
-
-    Example: empiarfs run -- ls {}/10934/data
     """
     from empiarfs.cli.failures import complain
     from empiarfs.cli.mount import made_config, made_request

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import asking_options, settings_from
 from empiarfs.config import parse_size
 from empiarfs.errors import ConfigError
@@ -44,7 +45,7 @@ def _filter_options(
     return function
 
 
-@click.command("search")
+@click.command("search", cls=Command)
 @click.argument("words", metavar="[WORDS]...", nargs=-1)
 @_filter_options
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most so many.")

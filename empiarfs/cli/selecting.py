@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.times import since_from
 from empiarfs.config import parse_size
 from empiarfs.core.roles import ROLES
@@ -35,7 +36,7 @@ _RULES = "empiarfs.rules"
 _NAMES = ("include", "exclude")
 
 
-class SelectingCommand(click.Command):
+class SelectingCommand(Command):
     """A command that knows in which order its rules were given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

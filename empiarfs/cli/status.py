@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 from empiarfs.cli.terminal import amount, in_one_line
 from empiarfs.errors import MountError
@@ -42,7 +43,7 @@ _NO_LIMIT = 10_000
 _MOUNTED, _SILENT, _DEAD = "mounted", "does not answer", "dead"
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @click.argument("mount_point", metavar="[MOUNTPOINT]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--errors", is_flag=True, help="List what programs were refused; status 1 if any.")

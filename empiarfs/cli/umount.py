@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 
 
-@click.command("umount")
+@click.command("umount", cls=Command)
 @click.argument("mount_point", metavar="MOUNTPOINT")
 @click.option("-l", "--lazy", is_flag=True, help="Also if programs use it: they lose it.")
 @verbosity

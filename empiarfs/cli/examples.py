@@ -1,0 +1,90 @@
+"""An example or two for each command, as `--help` and the reference show them.
+
+Each is a line that could be typed, and what it is for. They are parsed in a test, so that
+none has an option that there isn't.
+"""
+
+from __future__ import annotations
+
+Examples = tuple[tuple[str, str], ...]
+
+EXAMPLES: dict[str, Examples] = {
+    "search": (
+        ("empiarfs search ribosome --format EER", "ribosomes, recorded as EER"),
+        ("empiarfs search --emdb EMD-12602", "what a map of EMDB was made from"),
+        ("empiarfs search --max-size 50G --released 2024-01..", "small and recent entries"),
+    ),
+    "info": (
+        ("empiarfs info EMPIAR-10934", "an entry: authors, size, image sets"),
+        ("empiarfs info 10934/data/stack.mrcs", "a file: pixels, pixel size, labels"),
+    ),
+    "ls": (
+        ("empiarfs ls -l EMPIAR-10934/data", "names, exact sizes and times"),
+        ("empiarfs ls 10934/data --role movies --url", "URLs of movies, for other programs"),
+    ),
+    "find": (
+        ("empiarfs find 10934 -name '*.eer' --size 1G..", "big EER files"),
+        ("empiarfs find 10934 --role movies --sample 20", "twenty movies by chance"),
+    ),
+    "du": (
+        ("empiarfs du EMPIAR-10934", "how big an entry is, exactly"),
+        ("empiarfs du --estimate -d 1 10934/data", "roughly, by directory, with few requests"),
+    ),
+    "tree": (("empiarfs tree -L 2 EMPIAR-10934", "the uppermost two levels"),),
+    "cat": (("empiarfs cat 10934/data/particles.star > particles.star", "one small file"),),
+    "head": (
+        ("empiarfs head 10934/data/particles.star", "the first ten lines"),
+        ("empiarfs head -c 1024 10934/data/stack.mrcs > header", "the header of a stack"),
+    ),
+    "cite": (("empiarfs cite --bibtex EMPIAR-10934 >> papers.bib", "for a manuscript"),),
+    "open": (("empiarfs open EMPIAR-10934", "the entry's page, in the browser"),),
+    "index": (
+        ("empiarfs index EMPIAR-10934", "learn all of an entry; then find and du are free"),
+        ("empiarfs index 10934 --export files.tsv", "and write a table of its files"),
+    ),
+    "diff": (("empiarfs diff EMPIAR-10934", "what has changed since it was indexed"),),
+    "catalog update": (("empiarfs catalog update", "learn what EMPIAR says of all entries"),),
+    "catalog export": (("empiarfs catalog export entries.gz", "for machines without internet"),),
+    "catalog import": (("empiarfs catalog import entries.gz", "what another machine exported"),),
+    "get": (
+        ("empiarfs get EMPIAR-10934/data/movies ~/data", "a directory, below ~/data/10934"),
+        ("empiarfs get 10934 --role movies --first 10 .", "the first ten movies"),
+        ("empiarfs get --verify 10934/data ~/data", "is what lies there what the archive has?"),
+    ),
+    "warm": (
+        ("empiarfs warm 10934 --role micrographs", "have all micrographs in the cache"),
+        ("empiarfs warm --heads 10934/data/movies", "headers, for an import dialog"),
+    ),
+    "cache dir": (("empiarfs cache dir -v", "where it is, and why there"),),
+    "cache list": (("empiarfs cache list", "what it holds of each entry"),),
+    "cache size": (
+        ("empiarfs cache size", "how full it is"),
+        ("empiarfs cache size 200G", "let it grow, also below a running mount"),
+    ),
+    "cache verify": (("empiarfs cache verify", "compare every checksum"),),
+    "cache prune": (
+        ("empiarfs cache prune --older-than 30d", "what nobody fetched for a month"),
+        ("empiarfs cache prune --to 20G", "down to a size, oldest first"),
+    ),
+    "cache evict": (("empiarfs cache evict EMPIAR-10934", "one entry"),),
+    "cache clean": (("empiarfs cache clean", "everything"),),
+    "mount": (
+        ("empiarfs mount ~/empiar", "the whole archive"),
+        ("empiarfs mount --cache-dir /scratch/empiar --cache-size 500G ~/empiar", "a big cache"),
+        ("empiarfs mount -o allow_other,wait=forever /empiar", "for all users of a machine"),
+    ),
+    "umount": (("empiarfs umount ~/empiar", "and wait until all is written"),),
+    "status": (
+        ("empiarfs status", "all mounts of yours"),
+        ("empiarfs status --errors --since 2h", "what programs were refused, for a job script"),
+    ),
+    "doctor": (
+        ("empiarfs doctor", "what is wrong, and what to do"),
+        ("empiarfs doctor --report report.tar.gz", "all of it, without secrets, to be sent"),
+    ),
+    "run": (("empiarfs run -- ls {}/10934/data", "one program, with a mount of its own"),),
+    "demo": (
+        ("empiarfs demo", "a tour on a small archive"),
+        ("empiarfs demo --keep", "leave it mounted, to play with"),
+    ),
+}
