@@ -85,6 +85,11 @@ class _Commands(click.Group):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
 
 
+def headings() -> dict[str, list[str]]:
+    """Return the names of the commands by the heading under which --help lists them."""
+    return {heading: list(group) for heading, group in _GROUPS.items()}
+
+
 def _no_such_command(ctx: click.Context, word: str) -> click.UsageError:
     names = [*_COMMANDS, *_ALIASES, "empiar"]
     near = difflib.get_close_matches(word, names, 1, 0.6)
