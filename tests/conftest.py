@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,6 +23,7 @@ import pytest
 from tests.support import apache, mounts, users
 from tests.support.log_guard import ExpectLog, LogGuard
 from tests.support.network import move_to_an_own_network
+from tests.support.own_mounts import move_to_own_mounts
 
 # Two machines' worth of load on one makes any deadline of an example wrong.
 hypothesis.settings.register_profile("default", deadline=None)
@@ -39,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name our marker, listen to the loggers, and keep out of other test processes' way."""
     if hasattr(config, "workerinput"):
         move_to_an_own_network()
+        move_to_own_mounts()
     config.addinivalue_line("markers", "expects_warnings: empiarfs may log warnings in this test")
     logging.getLogger("empiarfs").addHandler(_guard)
 
@@ -84,10 +87,19 @@ def _nothing_unexpected_in_the_log(request: pytest.FixtureRequest) -> Iterator[N
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if it leaves something behind."""
     users.remove_copies()
-    left = [*_threads_left(), *_sockets_left(), *_children_left(), *mounts.leftovers()]
-    session.config.stash[_REPORT] = left
+    left = session.config.stash.setdefault(_REPORT, [])
+    left += [*_threads_left(), *_sockets_left(), *_children_left(), *mounts.leftovers()]
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left"] = left
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of several test processes left behind; xdist's node is untyped."""
+    left = getattr(node, "workeroutput", {}).get("left", ["a test process that died"])
+    node.config.stash.setdefault(_REPORT, []).extend(left)
 
 
 def pytest_terminal_summary(

@@ -17,7 +17,7 @@ import os
 from empiarfs.errors import MountError
 
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000  # unshare(2)
-_RECURSIVE, _PRIVATE, _DETACH = 0x4000, 1 << 18, 2  # mount(2), umount2(2)
+_RECURSIVE, _SLAVE, _DETACH = 0x4000, 1 << 19, 2  # mount(2), umount2(2)
 _AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR = 47, 2, 4  # prctl(2)
 _DEATH_SIGNAL = 1
 _SYS_ADMIN = 21
@@ -56,8 +56,9 @@ def enter() -> None:
             _write("/proc/self/setgroups", "deny")
             _write("/proc/self/uid_map", f"{user} {user} 1")
             _write("/proc/self/gid_map", f"{group} {group} 1")
-        # What is mounted here mustn't appear outside; what is mounted outside needn't here.
-        _call("mount", b"none", b"/", None, _RECURSIVE | _PRIVATE, None)
+        # What is mounted here mustn't appear outside. What is unmounted outside must go here
+        # too: a mount is over only when its last copy is.
+        _call("mount", b"none", b"/", None, _RECURSIVE | _SLAVE, None)
         if not is_root:
             _pass_on_right_to_mount()
     except OSError as exc:

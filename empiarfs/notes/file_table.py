@@ -26,6 +26,7 @@ from empiarfs.tree.single_flight import SingleFlight
 # Some 100,000 files; a list of a million would take 150 MB of memory while it is open.
 _MOST_BYTES = 16 * 1024 * 1024
 _KEPT_S = 10.0
+_FLUSH_S = 5.0
 _COLUMNS = "path\tsize\tmodified\turl\n"
 
 
@@ -86,6 +87,8 @@ def file_table(
         GaveUpError: Not in time.
         InterruptedCallError: The caller was told to stop waiting.
     """
+    # A program that has just been told the sizes expects to find them here.
+    catalog.flush(_FLUSH_S)
     count = _Count()
     body = bytearray()
     for line in _lines(catalog, str(number), archive_url, patience, count):

@@ -144,6 +144,44 @@ def test_nobody_else_sees_the_mount(folder: Path) -> None:
     assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
 
 
+def test_a_mount_that_was_there_before_can_be_unmounted_meanwhile(
+    served: Served, folder: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("makes a table of mounts that hands changes on, as systemd does")
+    program = f"{sys.executable} -m empiarfs"
+    script = f"""
+        {program} mount -q {folder}/mnt
+        mkfifo {folder}/over
+        {program} run -- sh -c 'ls {folder}/mnt; read line < {folder}/over' &
+        run=$!
+        while ! grep -q . {folder}/said; do sleep 0.1; done
+        {program} umount {folder}/mnt || echo "umount: status $?"
+        echo > {folder}/over
+        wait $run
+    """
+    (folder / "mnt").mkdir()
+    with (folder / "said").open("wb") as said:
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "shared", "sh", "-c", script],
+            env={
+                **os.environ,
+                "EMPIARFS_ARCHIVE_URL": served.server.url,
+                "EMPIARFS_CACHE_DIR": f"{folder}/cache",
+                "no_proxy": "127.0.0.1",
+            },
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            timeout=_TIMEOUT_S * 2,
+            check=False,
+        )
+
+    lines = (folder / "said").read_text().splitlines()
+    assert done.returncode == 0
+    assert "10017" in lines
+    assert [line for line in lines if line.startswith(("empiarfs:", "umount:"))] == []
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
