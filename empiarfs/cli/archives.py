@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -147,7 +147,7 @@ class Archives:
         quiet: bool = False,
     ) -> None:
         self._config = settings_from(settings)
-        self._cache_given = settings.get("cache_dir") is not None
+        self._settings = settings
         self._reads = reads
         self._keeps = keeps
         self._quiet = quiet
@@ -197,7 +197,9 @@ class Archives:
 
     def at(self, target: Target, place: Place | None) -> tuple[Target, Archive]:
         """Return a target, and the archive that it lies in, as `located` says where."""
-        return target, self._archive(self._config if place is None else self._config_of(place))
+        return target, self._archive(
+            self._config if place is None else place.settings(self._config, self._settings)
+        )
 
     def find_all(self, words: Sequence[str], failures: Failures) -> list[tuple[Target, Archive]]:
         """Return what words name, those with wildcards expanded as the shell does.
@@ -222,13 +224,6 @@ class Archives:
         except ValueError as exc:
             raise ConfigError(f"{in_one_line(target.spelt)}: {exc}") from exc
         return found or [target]
-
-    def _config_of(self, place: Place) -> Config:
-        config = replace(self._config, archive_url=place.archive_url)
-        if not self._cache_given:
-            # It serves that mount, so whatever disk it is on has been accepted.
-            config = replace(config, cache_dir=place.cache_dir, force=True)
-        return config
 
     def _archive(self, config: Config) -> Archive:
         key = (config.archive_url, config.cache_dir)

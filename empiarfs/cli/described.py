@@ -18,6 +18,8 @@ from empiarfs.core.targets import entry_number
 from empiarfs.errors import ConfigError, EmpiarFSError, NoSuchNameError, NotFoundError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from empiarfs.cli.archives import Archives
     from empiarfs.cli.rows import Rows
     from empiarfs.cli.selecting import Chosen
@@ -47,8 +49,16 @@ def described(choice: Chosen, targets: Sequence[Rows], archives: Archives) -> Ch
     numbers = {rows.target.path: entry_number(rows.target.path) for rows in targets}
     if means.image_set and None in numbers.values():
         raise ConfigError("--image-set goes with targets in an entry, such as EMPIAR-10934")
-    wanted = sorted({number for number in numbers.values() if number is not None})
-    known = _image_sets(wanted, archives, needed=bool(means.image_set))
+    # What lies in a mount is asked where that mount asks.
+    asked: dict[tuple[str, Path | None], tuple[Config, set[int]]] = {}
+    for rows in targets:
+        number = numbers[rows.target.path]
+        config = rows.archive.config
+        if number is not None:
+            asked.setdefault((config.api_url, config.cache_dir), (config, set()))[1].add(number)
+    known: dict[int, Sequence[ImageSet]] = {}
+    for config, wanted in asked.values():
+        known |= _image_sets(sorted(wanted), config, archives, needed=bool(means.image_set))
     places = None
     if means.image_set:
         places = tuple(
@@ -76,7 +86,7 @@ def described_here(paths: Sequence[str], config: Config) -> Described:
 
 
 def _image_sets(
-    numbers: Sequence[int], archives: Archives, *, needed: bool
+    numbers: Sequence[int], config: Config, archives: Archives, *, needed: bool
 ) -> dict[int, Sequence[ImageSet]]:
     from empiarfs.cli.knowing import PATIENCE_S, known_entries
     from empiarfs.patience import Patience
@@ -85,7 +95,7 @@ def _image_sets(
     offline = len(numbers) > _MOST_ASKED and not needed
     found: dict[int, Sequence[ImageSet]] = {}
     lacking: list[str] = []
-    with known_entries(archives.config, offline=offline) as entries:
+    with known_entries(config, offline=offline) as entries:
         for number in numbers:
             try:
                 answer = entries.entry(number, patience=Patience(seconds))

@@ -265,7 +265,8 @@ def _verify(order: Order, plan: _Plan, downloads: Downloads, failures: Failures)
     elif not order.quiet:
         more = f", {unknown} have the right size and time and no checksum" if unknown else ""
         bad = f", {wrong} are missing or wrong" if wrong else ""
-        click.echo(f"{sound} of {_files(len(plan.wanted))} are whole{more}{bad}")
+        verb = "is" if sound == 1 else "are"
+        click.echo(f"{sound} of {_files(len(plan.wanted))} {verb} whole{more}{bad}")
     return 1 if wrong else 0
 
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -172,7 +171,7 @@ class _Teller:
 
         config = self._config
         if place is not None:
-            config = replace(config, archive_url=place.archive_url)
+            config = place.settings(config, self._settings)
         return entry_info(config, number, self._age, target=target.spelt, quiet=self._quiet)
 
     def tell_age(self) -> None:

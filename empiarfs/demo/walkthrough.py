@@ -25,6 +25,8 @@ from empiarfs.demo.transcript import Transcript, amount
 
 FRAME = 7  # counted from 0, as numpy does
 PARTICLE = 42  # row of the STAR file, counted from 0
+# Nothing answers there, so that entries are described by the XML files beside their data.
+_NO_API = "http://127.0.0.1:9/"
 _MICROGRAPH = f"{archive.MICROGRAPH_DIRECTORY}/{archive.micrograph_name(3)}"
 
 Pixels = npt.NDArray[Any]
@@ -180,7 +182,7 @@ class Walkthrough:
 
     def _mount(self, *, is_first: bool = True) -> None:
         url, cache = self._stage.url, os.fspath(self._stage.work / "cache")
-        options = ["--archive-url", url, "--cache-dir", cache]
+        options = ["--archive-url", url, "--api-url", _NO_API, "--cache-dir", cache]
         options += ["--log-file", os.fspath(self._stage.work / "mount.log"), "--wait", "60s"]
         shown = f"empiarfs mount mnt --archive-url {url} \\\n--cache-dir cache --wait 60s"
         self._show_program(shown, "mount", self._mount_point, *options, most=8 if is_first else 0)

@@ -308,6 +308,7 @@ class _Daemon:
             **status,
             "mount_point": record.mount_point,
             "archive_url": record.archive_url,
+            "api_url": self._request.config.api_url,
             "pid": record.pid,
             "since_s": record.since_s,
             "version": record.version,

@@ -9,10 +9,11 @@ Threading: no state; safe from any thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from empiarfs.config import DEFAULT_API_URL, Config
 from empiarfs.control import ask, registered
 from empiarfs.core import paths
 from empiarfs.errors import MountError
@@ -28,13 +29,30 @@ class Place:
 
     Attributes:
         archive_url: The archive's root, with a trailing slash.
+        api_url: The root of the REST API that the mount asks.
         cache_dir: The mount's cache directory.
         path: The path below the archive's root.
     """
 
     archive_url: str
+    api_url: str
     cache_dir: Path
     path: str
+
+    def settings(self, config: Config, given: Mapping[str, str | None]) -> Config:
+        """Return the settings by which it is asked for: the mount's, unless others are given.
+
+        Args:
+            config: The settings of the command.
+            given: Those of its command line, by name; None for those not given.
+        """
+        config = replace(config, archive_url=self.archive_url)
+        if given.get("api_url") is None:
+            config = replace(config, api_url=self.api_url)
+        if given.get("cache_dir") is None:
+            # It serves that mount, so whatever disk it is on has been accepted.
+            config = replace(config, cache_dir=self.cache_dir, force=True)
+        return config
 
 
 def place_of(path: str) -> Place | None:
@@ -48,9 +66,7 @@ def place_of(path: str) -> Place | None:
     if found is None:
         return None
     point, below = found
-    archive_url, root, cache_dir = _shown_by(mounted[point])
-    full = paths.join(root, below) if root and below else root or paths.canonical(below)
-    return Place(archive_url, cache_dir, full)
+    return _shown_by(mounted[point], below)
 
 
 def split_at_mount(path: str, points: Collection[str]) -> tuple[str, str] | None:
@@ -113,15 +129,21 @@ def _below(todo: list[str]) -> tuple[list[str], int]:
     return kept, 0
 
 
-def _shown_by(mounted: MountedFileSystem) -> tuple[str, str, Path]:
-    """Return the URL of the archive that a mount shows, which part of it, and its cache."""
+def _shown_by(mounted: MountedFileSystem, below: str) -> Place:
+    """Return what a path below a mount point stands for, as the mount's daemon says."""
     owner = os.getuid() if mounted.owner is None else mounted.owner
     for item in reversed(registered(owner, os.environ)):
         if item.record.mount_point == mounted.path:
             answer = ask(item, "status")
             root = str(answer.get("root", ""))
-            url = str(answer["archive_url"]).rstrip("/")
-            return url.removesuffix(root).rstrip("/") + "/", root, Path(item.record.cache_dir)
+            shown = str(answer["archive_url"]).rstrip("/")
+            return Place(
+                archive_url=shown.removesuffix(root).rstrip("/") + "/",
+                # A daemon of the first release doesn't say.
+                api_url=str(answer.get("api_url", DEFAULT_API_URL)),
+                cache_dir=Path(item.record.cache_dir),
+                path=paths.join(root, below) if root and below else root or paths.canonical(below),
+            )
     raise MountError(
         f"the mount on {mounted.path} does not answer",
         hint="name the place by its entry instead, as EMPIAR-10934/data",

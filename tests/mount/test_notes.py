@@ -335,6 +335,17 @@ def test_the_list_of_files_says_what_is_known_and_how_complete_that_is(stage: St
         assert stage.api.asked == []
 
 
+def test_commands_ask_where_the_mount_asks_that_a_path_lies_in(stage: Stage) -> None:
+    with stage.mounted() as mount:
+        told = mount.command("info", mount.path / "10934")
+        chosen = mount.command("ls", mount.path / "10934", "--image-set", "1")
+
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("EMPIAR-10934: Cryo-EM multiframe micrographs")
+    assert (chosen.returncode, chosen.stderr) == (0, "")
+    assert stage.api.asked == ["GET 10934"]  # and kept in the mount's cache
+
+
 PAGE = CHECKOUT / "docs" / "metadata.md"
 
 
