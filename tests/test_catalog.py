@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import random
 import sqlite3
@@ -13,7 +12,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -949,57 +948,14 @@ def test_a_process_that_hangs_while_opening_holds_up_no_other_for_long(file: Pat
 # -- figures ---------------------------------------------------------------------------
 
 
-def fastest_s(work: Callable[[], object], attempts: int = 5) -> float:
-    durations = []
-    for _ in range(attempts):
-        start = time.perf_counter()
-        work()
-        durations.append(time.perf_counter() - start)
-    return min(durations)
-
-
-@pytest.mark.slow
-def test_20_000_rows_are_small_and_quick(
-    file: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_20_000_rows_are_small(file: Path) -> None:
     directory = many("10005/data", 20_000)
     name_length = sum(len(each.item.name) for each in directory.rows) / 20_000
-    start = time.perf_counter()
     stored(file, directory)
-    write_s = time.perf_counter() - start
-    a_file = file.stat().st_size / 20_000
 
+    assert file.stat().st_size / 20_000 <= 50 + name_length
     with opened(file) as catalog:
-        read_s = fastest_s(lambda: catalog.directory("10005/data"))
         assert catalog.directory("10005/data") == directory
-        head_s = fastest_s(lambda: catalog.fetched_s("10005/data"))
-        names = [each.item.name for each in directory.rows]
-        few = {name: FileVersion(5, 5) for name in names[3000:3016]}
-        batch = {name: FileVersion(5, 5) for name in names[8000:12096]}
-
-        def put(versions: dict[str, FileVersion]) -> None:
-            catalog.put_versions("10005/data", versions)
-            assert catalog.flush()
-
-        few_s = fastest_s(lambda: put(few))
-        batch_s = fastest_s(lambda: put(batch))
-
-    figures = {
-        "written_ms": 1000 * write_s,
-        "read_ms": 1000 * read_s,
-        "fetched_s_us": 1e6 * head_s,
-        "16_versions_ms": 1000 * few_s,
-        "4096_versions_ms": 1000 * batch_s,
-        "bytes_a_file": a_file,
-        "of_these_name": name_length,
-    }
-    for name, value in figures.items():
-        record_property(name, round(value, 1))
-    logging.getLogger(__name__).info("20,000 rows: %s", figures)
-    assert a_file <= 50 + name_length
-    assert read_s < 0.150
-    assert few_s < 0.05
-    assert batch_s < 0.2
 
 
 @pytest.mark.slow

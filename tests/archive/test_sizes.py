@@ -22,6 +22,7 @@ from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from tests.archive.conftest import MakeClient
 from tests.support.broken_server import DEFAULT_MODIFIED_S, BrokenServer, Fault, Request
+from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import wait_until
 
 Failures = dict[str, ArchiveError | GaveUpError]
@@ -172,10 +173,10 @@ def test_a_stall_is_noticed_long_before_the_limit_of_a_range(
 ) -> None:
     directory = Directory(server, 60)
     server.fault("d/f0030", Fault.silence())
-    began_s = time.monotonic()
+    watch = Stopwatch()
     directory.ask(client)
 
-    assert time.monotonic() - began_s < 2
+    assert watch.seconds() < 2
 
 
 def test_a_row_that_always_stalls_fails_alone(
@@ -323,11 +324,11 @@ def test_an_interrupted_caller_is_let_go(
     directory = Directory(server, count)
     directory.rows = client.listing("d", patience=Patience(10)).items
     server.fault(lambda request: request.method == "HEAD", Fault.silence(), times=10_000)
-    began_s = time.monotonic()
+    watch = Stopwatch()
     with pytest.raises(InterruptedCallError):
         directory.ask(client, Patience(60, lambda: len(heads(server)) > 0))
 
-    assert time.monotonic() - began_s < 2
+    assert watch.seconds() < 2
     wait_until(lambda: "empiarfs-sizes" not in [each.name for each in threading.enumerate()])
 
 
