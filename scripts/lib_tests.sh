@@ -34,6 +34,14 @@ processes_left() {
 # Our mounts all lie below our temporary directory.
 mounts_left() { awk -v here="$SCRATCH/" 'index($5, here) == 1 { print "mount " $5 }' /proc/self/mountinfo; }
 
+# Logs and lists of errors in the places where real mounts have theirs.
+records_left() {
+  find /var/log/empiarfs "${XDG_STATE_HOME:-$HOME/.local/state}/empiarfs" "/var/tmp/empiarfs-errors-$(id -u)" \
+    -type f -newer "$STARTED" 2> /dev/null | while read -r file; do
+    if grep -q "$SCRATCH" "$file" || [[ "$file" == *"${SCRATCH##*/}"* ]]; then echo "$file"; fi
+  done
+}
+
 clean_up() {
   mounts_left | while read -r _ point; do as_root umount -l "$point" || fusermount3 -uz "$point" || true; done
   processes_left | sed -E 's/^process ([0-9]+):.*/\1/' | xargs -r kill -9 2> /dev/null || true
@@ -46,6 +54,7 @@ finish() {
   left="$(
     mounts_left
     processes_left
+    records_left
     comm -13 <(echo "$UNTRACKED_BEFORE") <(untracked)
   )"
   if [ -n "$left" ]; then
@@ -101,7 +110,7 @@ run_pytest() {
     if [ -e "${argument%%::*}" ]; then where=(); fi
   done
   (
-    export TMPDIR="$SCRATCH" RUN_OF_EMPIARFS_TESTS="$RUN"
+    export TMPDIR="$SCRATCH" XDG_STATE_HOME="$SCRATCH/state" RUN_OF_EMPIARFS_TESTS="$RUN"
     step timeout --foreground -s INT -k 60 "$limit_s" "${NETWORK[@]}" \
       python -m pytest --durations=10 "$@" "${where[@]}"
   )
@@ -114,6 +123,8 @@ begin_tests() {
   # Other users must be able to enter: Apache and the plain user of some tests.
   SCRATCH="$(mktemp -d /tmp/empiarfs-tests.XXXXXX)"
   chmod 755 "$SCRATCH"
+  STARTED="$SCRATCH/started"
+  touch "$STARTED"
   UNTRACKED_BEFORE="$(untracked)"
   trap finish EXIT
   trap 'exit 130' INT

@@ -7,8 +7,8 @@ the time, and nothing stands in the ledger. With `--json` a mount point is an ob
     errors    [{path, call, offset, size, errno, cause, kind, at_s, last_s, count, pid, program}]
     problems  other reasons for status 1, in words
 
-and without a mount point `{"mounts": [...]}` holds all that this user has, or had, on this
-machine. Times are seconds since 1970. Keys may be added, and don't change.
+and without a mount point `{"mounts": [...]}` holds all that this user had in that time, or has,
+on this machine. Times are seconds since 1970. Keys may be added, and don't change.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class _Answer:
 
     report: Report
     silences: tuple[str, ...]
+    lives: bool
 
     @property
     def problems(self) -> list[str]:
@@ -92,6 +93,9 @@ def show_errors(mount_point: str | None, since: str | None, *, as_json: bool, qu
     """
     since_s = 0.0 if since is None else _since(since)
     found = [_asked(files, since_s) for files in _ledgers(mount_point)]
+    if mount_point is None:
+        # Where nothing was mounted nothing was refused.
+        found = [answer for answer in found if answer.report.mounted]
     if as_json:
         values = [answer.to_json() for answer in found]
         click.echo(json.dumps({"mounts": values} if mount_point is None else values[0], indent=2))
@@ -141,7 +145,7 @@ def _asked(files: LedgerFiles, since_s: float) -> _Answer:
     report = report_of(
         lines, files.mount_point, since_s=since_s, living=frozenset(living), lost=lost
     )
-    return _Answer(report, tuple(silences))
+    return _Answer(report, tuple(silences), bool(living))
 
 
 def _daemons(mount_point: str) -> Sequence[Registered]:
@@ -167,10 +171,13 @@ def _unwritten(item: Registered) -> tuple[list[Line], int]:
 
 
 def _print(found: Sequence[_Answer], since_s: float, *, all_mounts: bool) -> None:
-    if not found:
-        click.echo("no errors: nothing was ever mounted")
-        return
     since = f" since {_time(since_s)}" if since_s else ""
+    if not found:
+        click.echo(f"no errors: nothing was mounted{since}")
+        return
+    # Mounts of jobs are many, and each is there once: those that are over and had no errors
+    # are counted.
+    over = 0
     for answer in found:
         where = _printable(answer.report.mount_point)
         for refusal in answer.report.refusals:
@@ -178,10 +185,14 @@ def _print(found: Sequence[_Answer], since_s: float, *, all_mounts: bool) -> Non
         for problem in answer.problems:
             click.echo(f"{where}: {_printable(problem)}")
         count = len(answer.report.refusals)
-        if answer.is_clean:
+        if answer.is_clean and all_mounts and not answer.lives:
+            over += 1
+        elif answer.is_clean:
             click.echo(f"no errors on {where}{since}")
         elif count:
             click.echo(f"{count} error{'s' * (count > 1)} on {where}{since}")
+    if over:
+        click.echo(f"no errors on {over} mount{'s' * (over > 1)} that ended{since}")
 
 
 def _print_refusal(refusal: Refusal, where: str) -> None:

@@ -83,6 +83,7 @@ class Stage:
         return theirs | {
             "LC_ALL": "C.UTF-8",
             "XDG_CONFIG_HOME": os.fspath(self.work / "config"),
+            "XDG_STATE_HOME": os.fspath(self.work / "state"),
             # A proxy can't reach this machine's own address.
             "no_proxy": "127.0.0.1",
         }

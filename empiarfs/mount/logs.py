@@ -18,6 +18,7 @@ import os
 import re
 import stat
 import sys
+import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from empiarfs.errors import MountError
 
 _MAX_BYTES = 10_000_000
 _PREDECESSORS = 3
+# Mount points in directories of jobs are made once and never come again.
+_KEPT_S = 90 * 86_400.0
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 _STDERR = 2
@@ -176,5 +179,16 @@ def choose_log_file(config: Config, mount_point: str) -> Path:
         pass
     else:
         if os.access(wanted.parent, os.W_OK):
+            _remove_old(wanted.parent)
             return wanted
     return choose_directory(config.cache_dir, os.environ, force=config.force).path / wanted.name
+
+
+def _remove_old(directory: Path) -> None:
+    """Remove logs that nothing was written to for three months."""
+    oldest_s = time.time() - _KEPT_S
+    with contextlib.suppress(OSError):
+        for path in directory.glob("*.log*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < oldest_s:
+                    path.unlink()

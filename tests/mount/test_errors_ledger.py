@@ -61,6 +61,20 @@ def asked(box: Sandbox, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def test_of_all_mounts_those_that_ended_without_errors_are_counted(
+    box: Sandbox, server: BrokenServer
+) -> None:
+    assert box.run("status", "--errors").stdout == "no errors: nothing was mounted\n"
+    mount(box, server)
+    assert box.run("status", "--errors").stdout == f"no errors on {box.point}\n"
+    assert box.run("umount", box.point).returncode == 0
+
+    assert box.run("status", "--errors").stdout == "no errors on 1 mount that ended\n"
+    later = box.run("status", "--errors", "--since", f"@{int(time.time()) + 5}")
+    assert (later.returncode, later.stderr) == (0, "")
+    assert later.stdout.startswith("no errors: nothing was mounted since ")
+
+
 def test_a_mount_that_refused_nothing_says_so(box: Sandbox, server: BrokenServer) -> None:
     mount(box, server)
     assert (box.point / FINE).read_bytes() == CONTENT

@@ -447,6 +447,7 @@ def kill_daemon(box: Sandbox) -> None:
 def test_a_mount_in_the_foreground_logs_to_stderr_until_it_is_ended(
     box: Sandbox, number: signal.Signals
 ) -> None:
+    # Where there is no file that the user chose.
     del box.environment["EMPIARFS_LOG_FILE"]
     with box.start("mount", "-f", box.point) as process:
         try:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from empiarfs.errors import MountError
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.mount.kernel import set_read_ahead
 from empiarfs.mount.launch import _environment
-from empiarfs.mount.logs import default_log_file
+from empiarfs.mount.logs import choose_log_file, default_log_file
 from empiarfs.mount.points import resolve
 from empiarfs.mount.probe import probe
 from empiarfs.mount.request import MountRequest, MountSummary
@@ -162,6 +163,7 @@ def test_a_log_is_not_written_through_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to(tmp_path / "target")
     code = """
 import sys
+import time
 from pathlib import Path
 from empiarfs.errors import MountError
 from empiarfs.mount.logs import Log
@@ -180,6 +182,22 @@ def test_each_mount_point_has_a_log_of_its_own() -> None:
 
     assert len(set(names)) == len(points)
     assert all(len(name) < 150 for name in names)
+
+
+def test_a_log_that_nobody_wrote_to_for_months_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    logs = tmp_path / "empiarfs"
+    logs.mkdir(mode=0o700)
+    for name, days in (("old.log", 100), ("old.log.1", 100), ("young.log", 80), ("other", 100)):
+        (logs / name).touch()
+        os.utime(logs / name, (time.time(), time.time() - days * 86_400))
+    chosen = choose_log_file(Config(), "/mnt/a")
+
+    assert chosen == logs / "mnt-a.log"
+    assert sorted(path.name for path in logs.iterdir()) == ["other", "young.log"]
 
 
 # -- what C libraries say -----------------------------------------------------------------

@@ -52,6 +52,7 @@ def start(request: pytest.FixtureRequest, served: Served, folder: Path) -> Itera
         "HOME": str(home),
         "EMPIARFS_ARCHIVE_URL": served.server.url,
         "EMPIARFS_CACHE_DIR": str(home / "cache"),
+        "EMPIARFS_LOG_FILE": str(home / "log"),
         "no_proxy": "127.0.0.1",
         "RUN_OF_EMPIARFS_TESTS": os.environ.get("RUN_OF_EMPIARFS_TESTS", ""),
         "TMPDIR": str(home),
@@ -138,7 +139,8 @@ def test_nobody_else_sees_the_mount(folder: Path) -> None:
         ["unshare", "--mount", "sh", "-c", 'mount --make-rshared / && OUTSIDE=$$ "$@"', "-",
          sys.executable, "-m", "empiarfs", "run", "--", "sh", "-c", seen],
         env={**os.environ, "EMPIARFS_ARCHIVE_URL": "http://127.0.0.1:9/",
-             "EMPIARFS_CACHE_DIR": str(folder / "cache")},
+             "EMPIARFS_CACHE_DIR": str(folder / "cache"),
+             "EMPIARFS_LOG_FILE": str(folder / "log")},
         capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
@@ -168,6 +170,7 @@ def test_a_mount_that_was_there_before_can_be_unmounted_meanwhile(
                 **os.environ,
                 "EMPIARFS_ARCHIVE_URL": served.server.url,
                 "EMPIARFS_CACHE_DIR": f"{folder}/cache",
+                "EMPIARFS_LOG_FILE": f"{folder}/log",
                 "no_proxy": "127.0.0.1",
             },
             stdout=said,

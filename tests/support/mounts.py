@@ -299,6 +299,7 @@ def _environment(
         "TZ": "UTC",
         "HOME": str(home / "home"),
         "XDG_RUNTIME_DIR": str(home / "run"),
+        "EMPIARFS_LOG_FILE": str(home / "log"),
         "TMPDIR": tempfile.gettempdir(),
         # Most tests hold the tree against the one that is served, which has nothing of ours.
         "EMPIARFS_METADATA": "hidden",
