@@ -23,7 +23,14 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/configuration.md",
 )
-SCRIPTS = ("scripts/demo", "scripts/test", "scripts/campaign", ".ci/run")
+SCRIPTS = (
+    "scripts/demo",
+    "scripts/test",
+    "scripts/campaign",
+    "scripts/packages",
+    "scripts/site",
+    ".ci/run",
+)
 
 # The libraries that the people we build for have fixed, and the oldest that will do.
 FIXED_DEPENDENCIES = ("mfusepy", "requests", "diskcache", "cachetools", "mrcfile")
