@@ -2,7 +2,8 @@
 
 Buffers of many sizes come and go in many threads, and glibc gives back only what is free at
 the end of its heap: a mount under 64 readers held 470 MB of which 384 were free. Asked to,
-it gives back every free page, which takes some milliseconds.
+it gives back every free page, which takes some milliseconds in a thread that holds no lock of
+the interpreter's; it is asked whenever memory has grown by a little.
 
 Errors and the frames that they came through hold each other, and by those frames what a
 request had received: few objects, and so seldom collected, and many bytes. Such circles are
@@ -26,7 +27,8 @@ from pathlib import Path
 
 _EVERY_S = 10.0
 # Half of what a mount with much to do holds anyway.
-_GROWTH = 64 * 1024 * 1024
+_MUCH = 64 * 1024 * 1024
+_A_LITTLE = 4 * 1024 * 1024
 
 
 def resident() -> int:
@@ -40,33 +42,50 @@ def resident() -> int:
 def trim() -> None:
     """Give back what is free, and what is in use by nothing but itself."""
     gc.collect()
+    give_back_free()
+
+
+def give_back_free() -> None:
+    """Give back what is free."""
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_trimmed(
     over: threading.Event,
-    give_back: Callable[[], None] = trim,
+    collect: Callable[[], None] = trim,
+    give_back: Callable[[], None] = give_back_free,
     measure: Callable[[], int] = resident,
 ) -> None:
     """Start a thread that gives memory back whenever it has grown, until `over` is set.
 
     Args:
         over: Ends it.
-        give_back: Does it.
+        collect: Called where it has grown by much.
+        give_back: Called where it has grown by a little.
         measure: Returns the bytes in use.
     """
     threading.Thread(
-        target=_repeat, args=(over, give_back, measure), name="empiarfs-memory", daemon=True
+        target=_repeat,
+        args=(over, collect, give_back, measure),
+        name="empiarfs-memory",
+        daemon=True,
     ).start()
 
 
 def _repeat(
-    over: threading.Event, give_back: Callable[[], None], measure: Callable[[], int]
+    over: threading.Event,
+    collect: Callable[[], None],
+    give_back: Callable[[], None],
+    measure: Callable[[], int],
 ) -> None:
-    least = measure()
+    collected = given_back = measure()
     while not over.wait(_EVERY_S):
-        if measure() - least > _GROWTH:
+        now = measure()
+        if now - collected > _MUCH:
+            collect()
+            collected = given_back = measure()
+        elif now - given_back > _A_LITTLE:
             give_back()
-            least = measure()
-        least = min(least, measure())
+            given_back = measure()
+        collected, given_back = min(collected, now), min(given_back, now)

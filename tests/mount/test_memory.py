@@ -51,25 +51,30 @@ class Machine:
 
     def __init__(self) -> None:
         self.bytes = 100 * 2**20
-        self.trims = 0
+        self.done: list[str] = []
 
     def measure(self) -> int:
         return self.bytes
 
-    def give_back(self) -> None:
-        self.trims += 1
+    def collect(self) -> None:
+        self.done.append("collected")
         self.bytes -= 50 * 2**20
+
+    def give_back(self) -> None:
+        self.done.append("given back")
+        self.bytes -= 5 * 2**20
 
 
 def test_it_is_done_whenever_memory_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_EVERY_S", 0.01)
     over, machine = threading.Event(), Machine()
-    memory.keep_trimmed(over, machine.give_back, machine.measure)
+    memory.keep_trimmed(over, machine.collect, machine.give_back, machine.measure)
     try:
-        for times in (1, 2, 3):
-            machine.bytes += 80 * 2**20
-            wait_until(lambda: machine.trims >= times)  # noqa: B023
-        assert machine.trims == 3
+        for growth, expected in ((80, "collected"), (6, "given back"), (80, "collected")):
+            before = len(machine.done)
+            machine.bytes += growth * 2**20
+            wait_until(lambda: len(machine.done) > before)  # noqa: B023
+            assert machine.done[before:] == [expected]
     finally:
         over.set()
     wait_until(
