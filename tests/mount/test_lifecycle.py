@@ -209,7 +209,9 @@ def test_it_is_a_helper_of_mount_under_its_name(box: Sandbox) -> None:
 
 def write_wrapper(place: Path, box: Sandbox) -> None:
     place.parent.mkdir()
-    place.write_text(f'#!/bin/sh\nexec {" ".join(box.words())} "$@"\n')
+    # Without this, the list of errors would be in root's own home.
+    export = f"export HOME={box.home}"
+    place.write_text(f'#!/bin/sh\n{export}\nexec {" ".join(box.words())} "$@"\n')
     place.chmod(0o755)
 
 
