@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-# mount(8) looks for /sbin/mount.fuse.empiarfs, which may be a link to this program.
-_HELPER_PREFIX = "mount.fuse"
+# mount(8) runs /sbin/mount.fuse.empiarfs and /sbin/mount.empiarfs, links to this program,
+# which are to end with its own kinds of status (mount(8), "EXIT STATUS"): wrong usage, the
+# mount failed, interrupted.
+_HELPER_PREFIX = "mount."
+_HELPER_STATUS = {2: 1, 1: 32, 130: 8}
 _INTERRUPTED = 130
 
 
@@ -22,20 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The words after the program's name; by default, the process's.
     """
+    is_helper = Path(sys.argv[0]).name.startswith(_HELPER_PREFIX)
     try:
         # Here, so that Ctrl-C while Python reads modules shows no traceback either.
         from empiarfs.cli.failures import run_command
         from empiarfs.cli.group import commands
 
         words = list(sys.argv[1:] if arguments is None else arguments)
-        if Path(sys.argv[0]).name.startswith(_HELPER_PREFIX):
+        if is_helper:
             words = _without_helper_flags(words)
         elif not words:
             words = ["--help"]
         status = run_command(commands, words) if words else 0
     except KeyboardInterrupt:
         status = _INTERRUPTED
-    sys.exit(status)
+    sys.exit(_HELPER_STATUS.get(status, status) if is_helper else status)
 
 
 def _without_helper_flags(words: list[str]) -> list[str]:

@@ -82,6 +82,10 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs doctor", "what is wrong, and what to do"),
         ("empiarfs doctor --report report.tar.gz", "all of it, without secrets, to be sent"),
     ),
+    "install-helper": (
+        ("empiarfs install-helper", "as root: put it in place and try it"),
+        ("empiarfs install-helper --test", "as root: try it only, after an update"),
+    ),
     "run": (("empiarfs run -- ls {}/10934/data", "one program, with a mount of its own"),),
     "demo": (
         ("empiarfs demo", "a tour on a small archive"),

@@ -120,7 +120,7 @@ def _problem(name: str) -> str:
     if name == "rw":
         return "-o rw: the archive can't be written; leave it out, or write ro"
     if name == "remount":
-        return "-o remount: a mount can't be changed; unmount it and mount it again"
+        return "-o remount: a mount can't be changed; unmount it by umount, and mount it again"
     if name in _DECIDED_HERE:
         return f"-o {name}: empiarfs decides this itself; leave it out"
     known = {*OPTION_NAMES, *_PASSED, *_IGNORED}

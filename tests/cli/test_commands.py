@@ -33,6 +33,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (
         "mount",
         "umount",
+        "install-helper",
         "status",
         "ls",
         "cat",
