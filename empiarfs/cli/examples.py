@@ -86,6 +86,10 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs install-helper", "as root: put it in place and try it"),
         ("empiarfs install-helper --test", "as root: try it only, after an update"),
     ),
+    "systemd-unit": (
+        ("empiarfs systemd-unit > empiarfs.service", "for the machine, on /empiar"),
+        ("empiarfs systemd-unit --user ~/empiar", "for you, on a directory of yours"),
+    ),
     "run": (("empiarfs run -- ls {}/10934/data", "one program, with a mount of its own"),),
     "demo": (
         ("empiarfs demo", "a tour on a small archive"),

@@ -43,6 +43,7 @@ _GROUPS = {
         "status": ("status:command", "Show what is mounted, and how it does."),
         "doctor": ("doctor:command", "Find out what keeps it from working here."),
         "install-helper": ("install_helper:command", "Let mount(8) and fstab find empiarfs."),
+        "systemd-unit": ("systemd_unit:command", "Print a unit by which systemd mounts it."),
         "run": ("run:command", "Run a program with a mount of its own; needs no root."),
         "demo": ("demo:command", "Show it at work on a small archive, without internet."),
     },

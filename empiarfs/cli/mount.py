@@ -119,12 +119,9 @@ def _mount(
     verbose: bool,
     quiet: bool,
 ) -> int:
-    from empiarfs.mount.points import check_fuse, prepare, resolve
-
     config = made_config(source, options, settings, verbose=verbose)
-    request = made_request(resolve(mount_point), source, source_text, config, options)
-    check_fuse(allow_other=config.allow_other or config.allow_root)
-    removed = prepare(request.mount_point, nonempty=request.nonempty)
+    request = made_request(_place(mount_point), source, source_text, config, options)
+    removed = _prepare(request)
     if removed and not quiet:
         click.echo(f"removed a dead mount from {request.mount_point}")
 
@@ -141,6 +138,26 @@ def _mount(
 
         announce(launch(request))
     return 0
+
+
+def _place(mount_point: str) -> str:
+    from empiarfs.mount.passed import passed_descriptor
+    from empiarfs.mount.points import resolve
+
+    return mount_point if passed_descriptor(mount_point) is not None else resolve(mount_point)
+
+
+def _prepare(request: MountRequest) -> int:
+    """Check that it can be mounted; return how many dead mounts were removed for it."""
+    from empiarfs.mount.passed import check_passed, passed_descriptor
+    from empiarfs.mount.points import check_fuse, prepare
+
+    passed = passed_descriptor(request.mount_point)
+    if passed is not None:
+        check_passed(passed)
+        return 0
+    check_fuse(allow_other=request.config.allow_other or request.config.allow_root)
+    return prepare(request.mount_point, nonempty=request.nonempty)
 
 
 def made_config(
@@ -205,7 +222,9 @@ def _show(summary: MountSummary) -> None:
         ("cache size", summary.cache_limit),
         ("log", summary.log),
         *(("note", note) for note in summary.notes),
-        ("unmount", f"empiarfs umount {summary.mount_point}"),
     ]
+    # What somebody else has mounted is theirs to unmount.
+    if not summary.mount_point.startswith("/dev/fd/"):
+        lines.append(("unmount", f"empiarfs umount {summary.mount_point}"))
     for name, text in lines:
         click.echo(f"{name + ':':<12}{text}")

@@ -1,6 +1,7 @@
 """Where mounts of a user are found: a directory that nobody else can write or look into.
 
-It is `empiarfs` below the first of these that is ours: $XDG_RUNTIME_DIR, /run/user/UID, for
+It is `empiarfs` below the first of these that is ours: $XDG_RUNTIME_DIR, /run/user/UID,
+/run/empiarfs-service (a system service's, whose unit `empiarfs systemd-unit` writes), for
 root /run; else /tmp/empiarfs-UID, which is verified, since anybody can make that first.
 A mount writes to one, and whoever looks for mounts reads all, since a login session and a
 cron job don't see the same XDG_RUNTIME_DIR.
@@ -16,6 +17,7 @@ from pathlib import Path
 from empiarfs.errors import MountError
 
 _NAME = "empiarfs"
+SERVICE_DIRECTORY = "empiarfs-service"
 
 
 def _is_private(path: Path, uid: int) -> bool:
@@ -39,7 +41,7 @@ def _is_safe_parent(path: Path, uid: int) -> bool:
 def _parents(uid: int, environ: Mapping[str, str]) -> list[Path]:
     given = environ.get("XDG_RUNTIME_DIR", "")
     parents = [Path(given)] if given.startswith("/") else []
-    parents.append(Path(f"/run/user/{uid}"))
+    parents += [Path(f"/run/user/{uid}"), Path("/run") / SERVICE_DIRECTORY]
     if uid == 0:
         parents.append(Path("/run"))
     return parents

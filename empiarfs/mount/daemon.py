@@ -26,15 +26,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from empiarfs import __version__
-from empiarfs.archive.route import route_problem
-from empiarfs.control import ControlServer, MountRecord, Registration, own_directory
+from empiarfs.control import ControlServer, Registration, own_directory
 from empiarfs.errors import EmpiarFSError, MountError
 from empiarfs.ledger import Ledger
 from empiarfs.mount import kernel, memory
 from empiarfs.mount.callbacks import end_when_unanswered
+from empiarfs.mount.describing import Description
 from empiarfs.mount.logs import Log
 from empiarfs.mount.namespace import end_with_parent
+from empiarfs.mount.notify import Notifier, Service, status_line, taken_from
+from empiarfs.mount.passed import passed_descriptor
 from empiarfs.mount.points import check_helper
 from empiarfs.mount.probe import probe
 from empiarfs.mount.request import MountRequest, MountSummary
@@ -94,23 +95,34 @@ def run(
         kernel.raise_descriptor_limit()
         kernel.raise_address_space()
         gc.set_threshold(*_GC_THRESHOLDS)
-        _Daemon(request, log, log_file, announce).serve()
+        notifier = Notifier() if in_background else taken_from(os.environ)
+        notifier.tell(STATUS=f"mounting {request.mount_point}")
+        _Daemon(request, log, log_file, announce, notifier).serve()
     finally:
         log.close()
 
 
 class _Daemon:
     def __init__(
-        self, request: MountRequest, log: Log, log_file: Path | None, announce: Announce
+        self,
+        request: MountRequest,
+        log: Log,
+        log_file: Path | None,
+        announce: Announce,
+        notifier: Notifier,
     ) -> None:
         # Slow to import, and not needed where something fails before this.
         from empiarfs.mount.composition import build
 
         self._fuse = _import_fuse()
-        check_helper(self._fuse.VERSION[0])
+        self._passed = passed_descriptor(request.mount_point)
+        if self._passed is None:
+            check_helper(self._fuse.VERSION[0])
+        elif self._fuse.VERSION < (3, 3):
+            raise MountError(f"{request.mount_point}: a mount that is passed needs libfuse 3.3")
         self._request = request
+        self._notifier = notifier
         self._log = log
-        self._log_file = log_file
         self._announce = announce
         self._lock = threading.Lock()
         self._closed = False  # guarded by _lock
@@ -118,7 +130,6 @@ class _Daemon:
         self._control: ControlServer | None = None  # guarded by _lock
         self._failure: EmpiarFSError | None = None
         self._served = threading.Event()
-        self._since_s = time.time()
         self._stderr: CapturedStderr | None = None
         self._before = _device_of(request.mount_point)
         self._ledger = Ledger(request.mount_point, os.environ)
@@ -127,6 +138,9 @@ class _Daemon:
             # As `empiarfs status --json` prints it, which asks us.
             self._parts.about.notes.tell_status(lambda: {"state": "mounted", **self._status({})})
         self._crawls = self._fuse.Crawls()
+        self._description = Description(
+            request, self._parts, self._crawls, log_file, self._fuse.VERSION, self._passed
+        )
         self._adapter = self._make_adapter()
 
     def _make_adapter(self) -> Any:
@@ -189,7 +203,8 @@ class _Daemon:
             self._wait_until_it_answers()
             self._ledger.begin()
             self._register()
-            self._announce(self._summary())
+            self._announce(self._description.summary())
+            self._inform_service()
         except EmpiarFSError as exc:
             self._failure = exc
             self.end()
@@ -202,7 +217,8 @@ class _Daemon:
         """Wait until another process sees the mount, which also means that INIT is over."""
         point = self._request.mount_point
         deadline = time.monotonic() + _ANSWER_TIMEOUT_S
-        while True:
+        # One that was passed to us answers once we do, and we needn't see where it is.
+        while self._passed is None:
             left = deadline - time.monotonic()
             try:
                 if left > 0 and probe(point, left) != self._before:
@@ -224,6 +240,8 @@ class _Daemon:
         logger.info("mounted %s on %s", self._parts.client.base_url, point)
 
     def _mounted(self) -> MountedFileSystem | None:
+        if self._passed is not None:
+            return None  # whose it is, unmounts it
         found = mount_at(self._request.mount_point)
         return found if found is not None and found.is_ours else None
 
@@ -231,7 +249,7 @@ class _Daemon:
         """Let commands find and ask us; a mount that can't be asked is still a mount."""
         try:
             directory = own_directory(os.environ)
-            registration = Registration(directory, self._record())
+            registration = Registration(directory, self._description.record())
         except (EmpiarFSError, OSError) as exc:
             logger.warning("`empiarfs status` won't find this mount: %s", exc)
             return
@@ -257,43 +275,9 @@ class _Daemon:
         if registration is not None:
             registration.close()
 
-    def _record(self) -> MountRecord:
-        return MountRecord(
-            mount_point=self._request.mount_point,
-            archive_url=self._parts.client.base_url + self._request.root,
-            pid=os.getpid(),
-            since_s=self._since_s,
-            cache_dir=str(self._parts.place.path),
-            log_file=str(self._log_file or ""),
-            version=__version__,
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        """Return what the user should know beyond what was made."""
-        notes = []
-        if self._parts.catalog.rebuilt:
-            notes.append(self._parts.catalog.rebuilt)
-        problem = route_problem(self._parts.client.base_url)
-        if problem is not None:
-            # It may come later, as at the start of a machine: no reason not to mount.
-            logger.warning("the archive can't be reached now: %s", problem)
-            notes.append(
-                f"the archive can't be reached now ({problem}); what is cached is served, "
-                "the rest as soon as it can be reached"
-            )
-        return tuple(notes)
-
-    def _summary(self) -> MountSummary:
-        record = self._record()
-        return MountSummary(
-            mount_point=record.mount_point,
-            archive_url=record.archive_url,
-            cache=self._parts.place.reason,
-            cache_limit=self._parts.directory.limit_reason,
-            log=record.log_file or "stderr",
-            pid=record.pid,
-            notes=self._notes(),
-        )
+    def _inform_service(self) -> None:
+        point = self._request.mount_point if self._passed is None else ""
+        Service(self._notifier, point, lambda: status_line(self._status({})), self._served).begin()
 
     def _note_opened(self, pid: int, path: str) -> None:
         # Whoever goes through a mount of one entry goes through that only.
@@ -301,31 +285,7 @@ class _Daemon:
             self._crawls.opened(pid, path)
 
     def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
-        record = self._record()
-        status = self._parts.files.status()
-        cache = status.get("cache")
-        return {
-            **status,
-            "mount_point": record.mount_point,
-            "archive_url": record.archive_url,
-            "api_url": self._request.config.api_url,
-            "pid": record.pid,
-            "since_s": record.since_s,
-            "version": record.version,
-            "libfuse": ".".join(str(number) for number in self._fuse.VERSION),
-            "log_file": record.log_file,
-            "cache": {
-                **(cache if isinstance(cache, dict) else {}),
-                "directory": record.cache_dir,
-                "place_reason": self._parts.place.reason,
-                "limit_reason": self._parts.directory.limit_reason,
-            },
-            "crawls": self._crawls.as_json(),
-            "catalog": {
-                "unwell": self._parts.catalog.unwell,
-                "rebuilt": self._parts.catalog.rebuilt,
-            },
-        }
+        return self._description.status()
 
     def _errors(self, request: Mapping[str, Any]) -> dict[str, object]:
         return {"pid": os.getpid(), **self._ledger.settle().to_values()}
@@ -344,13 +304,15 @@ class _Daemon:
 
     def end(self) -> None:
         """Unmount, and make sure that the process ends soon."""
+        self._notifier.tell(STOPPING="1", STATUS="unmounting")
         self._adapter.stop()
         self._unmount()
-        if self._served.wait(_GRACE_S):
+        if self._served.wait(_GRACE_S if self._passed is None else 0):
             return
         # Programs hold files open on what is detached now, or it could not be unmounted.
         # Only the end of this process ends it; what is worth keeping is written first.
-        logger.warning("ending %s under programs that use it", self._request.mount_point)
+        if self._passed is None:
+            logger.warning("ending %s under programs that use it", self._request.mount_point)
         self._close()
         self._unmount()  # should libfuse have mounted only after the first time
         self._log.close()

@@ -25,6 +25,8 @@ from typing import IO
 
 import empiarfs
 from empiarfs.errors import ConfigError, EmpiarFSError, MountError
+from empiarfs.mount.notify import VARIABLES
+from empiarfs.mount.passed import passed_descriptor
 from empiarfs.mount.request import MountRequest, MountSummary
 from empiarfs.mount.stderr import in_one_line
 from empiarfs.mount.table import mount_at
@@ -78,6 +80,7 @@ def _let_ctrl_c_through() -> None:
 
 def _start(request: MountRequest, descriptor: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
     words = ["mount", "--foreground", "--launch-fd", str(descriptor), "--", request.mount_point]
+    passed = passed_descriptor(request.mount_point)
     return subprocess.Popen(
         [sys.executable, "-m", "empiarfs", *words],
         cwd="/",
@@ -85,7 +88,7 @@ def _start(request: MountRequest, descriptor: int, said: IO[bytes]) -> subproces
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=said,
-        pass_fds=[descriptor],
+        pass_fds=[descriptor] if passed is None else [descriptor, passed],
         start_new_session=True,
     )
 
@@ -100,7 +103,9 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     # Installed packages must not get in front of the standard library that way.
     if "site-packages" not in home and "dist-packages" not in home and home not in entries:
         entries.append(home)
-    variables = {name: value for name, value in environ.items() if name != "PYTHONPATH"}
+    # A service that starts a mount in the background is not told of it by the daemon.
+    left_out = ("PYTHONPATH", *VARIABLES)
+    variables = {name: value for name, value in environ.items() if name not in left_out}
     return variables | ({"PYTHONPATH": ":".join(entries)} if entries else {})
 
 

@@ -61,7 +61,7 @@ def check_fuse(*, allow_other: bool = False) -> None:
             f"you may not open {_DEVICE}",
             hint="ask the administrator to let you read and write it (group `fuse`, or mode 666)",
         )
-    if os.geteuid() != 0 and allow_other and not _users_may_allow_other():
+    if os.geteuid() != 0 and allow_other and not users_may_allow_other():
         raise MountError(
             "allow_other is not allowed to users here",
             hint=f"have the line `user_allow_other` added to {_FUSE_CONFIG}, or leave it out",
@@ -86,7 +86,8 @@ def check_helper(libfuse: int) -> None:
         )
 
 
-def _users_may_allow_other() -> bool:
+def users_may_allow_other() -> bool:
+    """Tell whether a user other than root may mount with `allow_other`."""
     try:
         lines = _FUSE_CONFIG.read_text(errors="replace").splitlines()
     except OSError:

@@ -34,6 +34,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "mount",
         "umount",
         "install-helper",
+        "systemd-unit",
         "status",
         "ls",
         "cat",

@@ -1,7 +1,7 @@
 """A machine whose /sbin, /etc/fstab and /etc/fuse.conf are a test's, for mount(8).
 
-Scripts run in a mount namespace in which these are files of a sandbox, with a mount.fuse3
-among them where there is one, so that the machine's own are never written.
+Scripts run in a mount namespace in which these are files of a sandbox, with copies
+of the machine's programs that tests need, so that the machine's own are never written.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ class Machine:
             "from empiarfs.cli import main\nmain()\n"
         )
         self.program.chmod(0o755)
-        if shutil.which("mount.fuse3", path="/usr/sbin:/sbin"):
-            shutil.copy2("/usr/sbin/mount.fuse3", box.home / "sbin")
+        for name in ("mount.fuse3", "runuser"):
+            found = shutil.which(name, path="/usr/sbin:/sbin")
+            if found:
+                shutil.copy2(found, box.home / "sbin")
         # mount(8) hands no environment on; settings for tests stand in the options.
         self.options = f"archive_url=http://127.0.0.1:9/,cache_dir={box.home}/c"
         self.options += f",log_file={box.home}/log"
