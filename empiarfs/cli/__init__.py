@@ -6,6 +6,7 @@ waits until it is needed: `empiarfs --help` takes as long as Python and click do
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import NoReturn
 _HELPER_PREFIX = "mount."
 _HELPER_STATUS = {2: 1, 1: 32, 130: 8}
 _INTERRUPTED = 130
+# By which click knows that a shell asks for words.
+_COMPLETING = "_EMPIARFS_COMPLETE"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -31,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from empiarfs.cli.failures import run_command
         from empiarfs.cli.group import commands
 
+        if _COMPLETING in os.environ:
+            from empiarfs.cli.completion import register
+
+            register()
         words = list(sys.argv[1:] if arguments is None else arguments)
         if is_helper:
             words = _without_helper_flags(words)

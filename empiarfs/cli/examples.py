@@ -90,6 +90,12 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs systemd-unit > empiarfs.service", "for the machine, on /empiar"),
         ("empiarfs systemd-unit --user ~/empiar", "for you, on a directory of yours"),
     ),
+    "config": (("empiarfs config --show-origin", "every setting, and which file it is from"),),
+    "completion": (
+        ("empiarfs completion bash > empiarfs.bash", "to be read by ~/.bashrc"),
+        ("empiarfs completion zsh > _empiarfs", "for a directory of $fpath"),
+    ),
+    "man": (("empiarfs man | man -l -", "read it"),),
     "run": (("empiarfs run -- ls {}/10934/data", "one program, with a mount of its own"),),
     "demo": (
         ("empiarfs demo", "a tour on a small archive"),

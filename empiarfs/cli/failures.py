@@ -34,6 +34,13 @@ from empiarfs.errors import (
 )
 
 _INTERRUPTED = 130
+# As the manual page tells them; tests/cli/test_shell_page.py compares docs/shell.md.
+EXIT_STATUSES = {
+    0: "All was done.",
+    1: "Something could not be done; what, is said on the standard error output, a line each.",
+    2: "Wrong usage: an option, a value or a configuration file; nothing was done.",
+    _INTERRUPTED: "Ended by Ctrl-C.",
+}
 _TOLD = 10
 
 # What these say by themselves names a path in the archive, which the user may not know.

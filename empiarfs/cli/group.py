@@ -40,11 +40,14 @@ _GROUPS = {
     "Run": {
         "mount": ("mount:command", "Mount EMPIAR, or a part of it, on a directory."),
         "umount": ("umount:command", "Unmount."),
+        "run": ("run:command", "Run a program with a mount of its own; needs no root."),
         "status": ("status:command", "Show what is mounted, and how it does."),
         "doctor": ("doctor:command", "Find out what keeps it from working here."),
         "install-helper": ("install_helper:command", "Let mount(8) and fstab find empiarfs."),
         "systemd-unit": ("systemd_unit:command", "Print a unit by which systemd mounts it."),
-        "run": ("run:command", "Run a program with a mount of its own; needs no root."),
+        "config": ("configured:command", "Show the settings, and where each comes from."),
+        "completion": ("completion:command", "Print a script for bash, zsh or fish."),
+        "man": ("manual:command", "Print the manual page."),
         "demo": ("demo:command", "Show it at work on a small archive, without internet."),
     },
 }
