@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -39,6 +40,8 @@ _ARGUMENTS = (
     "log_file",
     "log_level",
 )
+# A small one, for the commands to try.
+_AN_ENTRY = "10017"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -128,6 +131,7 @@ def _mount(
     def announce(summary: MountSummary) -> None:
         if not quiet:
             _show(summary)
+            _suggest(request, summary)
 
     if foreground:
         from empiarfs.mount.daemon import run
@@ -228,3 +232,19 @@ def _show(summary: MountSummary) -> None:
         lines.append(("unmount", f"empiarfs umount {summary.mount_point}"))
     for name, text in lines:
         click.echo(f"{name + ':':<12}{text}")
+
+
+def _suggest(request: MountRequest, summary: MountSummary) -> None:
+    """Print three commands to try next."""
+    point = summary.mount_point
+    is_empiar = request.config.archive_url == Config().archive_url and not request.root
+    entry = f"{point}/{_AN_ENTRY}" if is_empiar else point
+    look = f"cat {quote(f'{entry}/.empiar/README.txt')}"
+    if request.config.metadata == "off":
+        look = f"df -h {quote(point)}"
+    for title, line in (
+        ("try", f"ls -l {quote(f'{entry}/data' if is_empiar or request.root else entry)}"),
+        ("", look),
+        ("", f"empiarfs status {quote(point)}"),
+    ):
+        click.echo(f"{title and title + ':':<12}{line}")

@@ -60,6 +60,14 @@ def test_mount_returns_when_the_mount_answers_and_says_what_it_made(box: Sandbox
         assert word in done.stdout
     assert f"empiarfs umount {box.point}" in done.stdout
     assert done.stderr == ""
+    tried = done.stdout.splitlines()[-3:]
+    assert tried[0].split() == ["try:", "ls", "-l", str(box.point)]
+    assert tried[1].split() == ["cat", f"{box.point}/.empiar/README.txt"]
+    assert tried[2].split() == ["empiarfs", "status", str(box.point)]
+    for line in tried:
+        words = line.removeprefix("try:").split()
+        command = box.words(*words[1:]) if words[0] == "empiarfs" else words
+        assert run_as(None, command, env=box.environment).returncode == 0 or words[0] == "ls"
 
 
 def test_a_quiet_mount_says_nothing(box: Sandbox) -> None:
