@@ -29,7 +29,7 @@ FUSE_DEVICE = Path("/dev/fuse")
 _NOT_COPIED = (
     "__pycache__", "mypy*", "ruff*", "pandas*", "pyarrow*", "hypothesis*", "rclone*", "grimp*",
     "import*linter*", "pytest*", "_pytest", "setuptools*", "pip", "pip-*", "pkg_resources",
-    "*.pth", "tests",
+    "*.pth", "tests", "babel*", "material", "mkdocs*", "matplotlib*", "fontTools*",
 )  # fmt: skip
 
 
