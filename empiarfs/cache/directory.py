@@ -17,6 +17,7 @@ user and has mode 0700:
       blocks-1/         see `empiarfs.cache.generations`; holds the limit, too
       catalog-*.db      names and sizes, one for each archive
       entries-*.db      what EMPIAR says of its entries, one for each API
+      speed-*           how fast an archive was lately, see `empiarfs.cache.speed_file`
 
 The limit is given when the cache is made, belongs to the directory, and is changed for all
 its users by an explicit size.
@@ -80,6 +81,10 @@ class CacheDirectory:
     def catalog_path(self, archive_url: str) -> Path:
         """Return where the catalog of that archive is."""
         return self.path / f"catalog-{_digest(archive_url)}.db"
+
+    def speed_path(self, archive_url: str) -> Path:
+        """Return where it stands how fast that archive was lately."""
+        return self.path / f"speed-{_digest(archive_url)}"
 
     def entries_path(self, api_url: str) -> Path:
         """Return where that is which this API said of EMPIAR's entries."""

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from empiarfs.archive.client import ArchiveClient
+from empiarfs.cache.speed_file import SpeedLog
 from empiarfs.cache.store import BlockStore
 from empiarfs.cache.writebehind import WriteBehind
 from empiarfs.core.blocks import (
@@ -98,6 +99,7 @@ class Fetcher:
         config: FetcherConfig | None = None,
         *,
         retry: RetryPolicy | None = None,
+        speeds: SpeedLog | None = None,
     ) -> None:
         self._client = client
         self._counters = counters
@@ -118,6 +120,7 @@ class Fetcher:
             counters,
             retry or RetryPolicy(bad_attempts=None),
             limit,
+            speeds,
         )
         self._plans = Plans(self._launch_foreseen)
 

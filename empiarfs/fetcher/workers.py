@@ -14,10 +14,12 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from empiarfs import threads
 from empiarfs.archive.client import ArchiveClient
 from empiarfs.archive.hedges import Hedges
+from empiarfs.cache.speed_file import SpeedLog
 from empiarfs.cache.writebehind import WriteBehind
 from empiarfs.core.blocks import PIECE_SIZE, byte_range_of
 from empiarfs.core.retry import RetryPolicy
@@ -89,6 +91,11 @@ class _Attempt:
         """Note that the request is on its way."""
         self.sent_s = time.monotonic()
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request is, or was, on its way."""
+        return self.sent_s != float("inf")
+
     def late_s(self) -> float:
         """Return how long it has not been answered; less for what nobody waits for yet."""
         waited_s = time.monotonic() - self.sent_s
@@ -106,6 +113,7 @@ class Workers:
         counters: Counts what happens.
         retry: When to ask again.
         limit: How many threads at most.
+        speeds: Is told what comes, and when; None if nobody wants to know.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class Workers:
         counters: Counters,
         retry: RetryPolicy,
         limit: int,
+        speeds: SpeedLog | None = None,
     ) -> None:
         self._client = client
         self._queue = queue
@@ -125,6 +134,7 @@ class Workers:
         self._counters = counters
         self._retry = retry
         self._limit = limit
+        self._speeds = speeds
         self._lock = threading.Lock()
         self._threads = 0  # guarded by _lock
         self._closed = False
@@ -179,6 +189,8 @@ class Workers:
         for span in {*left, *self._queue.close()}:
             self._flights.ended(span)
             span.fail(closing)
+        if self._speeds is not None:
+            self._speeds.close()
 
     def end(self, span: Span, error: EmpiarFSError | None) -> None:
         """Say that the span brings nothing more; those who still wait get `error`."""
@@ -228,25 +240,37 @@ class Workers:
         """Send one GET; return why it brought less than it should, or None."""
         span = attempt.span
         failure = None
+        wanted = byte_range_of(attempt.missing, span.file.size)
+        came = 0
         try:
             self._client.read_range(
                 span.file,
-                byte_range_of(attempt.missing, span.file.size),
+                wanted,
                 self._receive(attempt),
                 urgent=span.urgent,
                 patience=Patience(float("inf")),
                 cancelled=lambda: self._is_pointless(attempt),
-                sending=attempt.sending,
+                sending=partial(self._sending, attempt),
                 became_urgent=lambda: span.urgent,
             )
+            came = len(wanted)
         except EmpiarFSError as exc:
             # Its frames hold the pieces received so far, and would hold the span by this one.
             failure = without_frames(exc)
+        finally:
+            if self._speeds is not None and attempt.is_sent:
+                self._speeds.ended(came)
         if attempt.last is not None:
             # Only now is the connection idle, for what the reader asks for next.
             self._hand_out(span, *attempt.last)
             attempt.last = None
         return failure
+
+    def _sending(self, attempt: _Attempt) -> None:
+        """Note that the request is on its way; a connection that was closed takes two."""
+        if self._speeds is not None and not attempt.is_sent:
+            self._speeds.began()
+        attempt.sending()
 
     def _is_pointless(self, attempt: _Attempt) -> bool:
         """Tell whether to end the GET; asked ten times a second while it waits."""

@@ -21,6 +21,7 @@ from empiarfs.cache.directory import (
     open_cache_directory,
 )
 from empiarfs.cache.disk import DiskBlockStore
+from empiarfs.cache.speed_file import SpeedLog
 from empiarfs.cache.store import UnchangedStore
 from empiarfs.catalog import Catalog
 from empiarfs.config import Config
@@ -103,11 +104,14 @@ def build(config: Config, root: str = "", *, keeps: bool = True, is_mount: bool 
     except BaseException:
         below.close()
         raise
+    # What a limit leaves says nothing of the link.
+    limited = config.limit_rate is not None
     fetcher = Fetcher(
         client,
         store if keeps else UnchangedStore(store),
         counters,
         FetcherConfig(max_connections=config.max_connections),
+        speeds=None if limited else SpeedLog(below.directory.speed_path(client.base_url)),
     )
     about = _mount_notes(config, below) if is_mount and config.metadata != "off" else None
     notes = None if about is None else about.notes
