@@ -204,6 +204,22 @@ class Browser:
                     offline = exact.error
                 yield exact
 
+    def with_known(self, found: Iterable[Exact]) -> Iterator[Exact]:
+        """Yield the same, with exact sizes and times where they are known; asks for none."""
+        last: tuple[str, Directory | None] | None = None
+        for exact in found:
+            item = exact.item
+            if item.is_directory or exact.version is not None or exact.error is not None:
+                yield exact
+                continue
+            parent, name = paths.split(item.path)
+            if last is None or last[0] != parent:
+                last = parent, self._in_memory(parent)
+            directory = last[1]
+            row = None if directory is None else directory.rows.get(name)
+            known = None if directory is None or row is None else directory.versions[row]
+            yield Exact(item, known)
+
     def _exact(self, item: Item) -> Exact:
         if item.is_directory:
             return Exact(item)

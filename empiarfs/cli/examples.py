@@ -51,6 +51,11 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs get 10934 --role movies --first 10 .", "the first ten movies"),
         ("empiarfs get --verify 10934/data ~/data", "is what lies there what the archive has?"),
     ),
+    "plan": (
+        ("empiarfs plan EMPIAR-10934", "how much it is, whether it fits, how long it takes"),
+        ("empiarfs plan 10934 --role movies /scratch --exact", "movies, to be copied to /scratch"),
+        ("empiarfs plan 10934 --globus-batch list.txt", "and a list for Globus"),
+    ),
     "warm": (
         ("empiarfs warm 10934 --role micrographs", "have all micrographs in the cache"),
         ("empiarfs warm --heads 10934/data/movies", "headers, for an import dialog"),

@@ -2,10 +2,9 @@
 
 With `--json` one object: `files` and `bytes` (whole now, and fetched by this run),
 `resumed_bytes` (that an earlier run had written), `there_files` and `there_bytes` (there
-before), `failed`, `seconds`; with `--dry-run` `files`, `bytes`, `there_files`,
-`there_bytes`, `free_bytes` (on the disk of DEST); with `--verify` `files`, `bytes`,
-`sound` (their SHA-256 fits), `unknown` (no SHA-256 of them is known), `wrong`. Keys may be
-added, and don't change.
+before), `failed`, `seconds`; with `--dry-run` what `plan` prints (`empiarfs.cli.plan`); with
+`--verify` `files`, `bytes`, `sound` (their SHA-256 fits), `unknown` (no SHA-256 of them is
+known), `wrong`. Keys may be added, and don't change.
 """
 
 from __future__ import annotations

@@ -15,6 +15,16 @@ import click
 
 from empiarfs.cli.archives import Archive, Archives
 from empiarfs.cli.failures import Failures, note
+from empiarfs.cli.planning import (
+    Figures,
+    Planned,
+    figures_of,
+    files_text,
+    lines_of,
+    much_lines,
+    outlook,
+    values_of,
+)
 from empiarfs.cli.progress import progress
 from empiarfs.cli.selecting import Chosen
 from empiarfs.cli.terminal import amount, in_one_line
@@ -22,9 +32,6 @@ from empiarfs.cli.wanted import one_archive, wanted_files
 from empiarfs.core.targets import Target, parse_target
 from empiarfs.downloads import Downloads, Progress, Wanted
 from empiarfs.errors import ConfigError, DownloadError
-
-# EMPIAR recommends HTTPS for no more than this.
-_MUCH = 4 * 1000**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +116,14 @@ def get(order: Order, settings: dict[str, str | None]) -> int:
         if order.verify:
             return max(failures.status, _verify(order, plan, downloads, failures))
         if order.dry_run:
-            _tell_plan(order, plan, destination)
+            _tell_plan(order, plan, archive, destination)
             return failures.status
         _check_room(plan, destination)
-        if plan.size - plan.there_size > _MUCH and not order.quiet:
-            note(f"{_much(plan)}; what is here stays here if you end it (Ctrl-C)")
+        found = outlook(_figures(plan), archive, destination, caches=False)
+        if found.is_much and not order.quiet:
+            for line in much_lines(found.figures):
+                note(line)
+            note("what is here stays here if you end it (Ctrl-C)")
         done = _copy(order, plan, downloads)
         _tell_done(order, done, destination, time.monotonic() - began_s)
         status = 1 if done.failed else failures.status
@@ -154,42 +164,25 @@ def _check_room(plan: _Plan, destination: Path) -> None:
         )
 
 
-def _tell_plan(order: Order, plan: _Plan, destination: Path) -> None:
-    there = destination
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
+def _tell_plan(order: Order, plan: _Plan, archive: Archive, destination: Path) -> None:
+    have = {each.path for each in plan.there}
+    found = outlook(_figures(plan), archive, destination, caches=False)
     if order.as_json:
-        found = {
-            "files": len(plan.wanted),
-            "bytes": plan.size,
-            "there_files": len(plan.there),
-            "there_bytes": plan.there_size,
-            "free_bytes": free,
-        }
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(values_of(found)))
         return
     if order.verbose:
-        have = {each.path for each in plan.there}
         for each in plan.wanted:
             mark = "there" if each.path in have else "fetch"
             click.echo(f"{mark}  {each.version.size:>16}  {in_one_line(each.path)}")
-    click.echo(f"{_files(len(plan.wanted))}, {amount(plan.size)}")
-    if plan.there:
-        click.echo(f"{_files(len(plan.there))}, {amount(plan.there_size)}, are there already")
-    left = plan.size - plan.there_size
-    fits = "fits" if left <= free else "DOES NOT FIT"
-    click.echo(f"{amount(left)} to be fetched; {fits} into {destination} ({amount(free)} free)")
-    if left > _MUCH:
-        click.echo(_much(plan))
+    for line in lines_of(found):
+        click.echo(line)
 
 
-def _much(plan: _Plan) -> str:
-    entries = list(dict.fromkeys(each.path.split("/", 1)[0] for each in plan.wanted))
-    shown = ", ".join(f"/gridftp/empiar/world_availability/{each}/" for each in entries[:3])
-    return (
-        f"{amount(plan.size - plan.there_size)} are much for HTTPS: EMPIAR recommends Globus "
-        f"above 4 GB (Shared EMBL-EBI public endpoint, {shown})"
+def _figures(plan: _Plan) -> Figures:
+    have = {each.path for each in plan.there}
+    return figures_of(
+        Planned(each.path, each.version.size, each.version.size, each.path in have)
+        for each in plan.wanted
     )
 
 
@@ -225,12 +218,12 @@ def _tell_done(order: Order, done: Progress, destination: Path, seconds: float) 
         }
         click.echo(json.dumps(found))
     elif not order.quiet:
-        there = f", {_files(done.there)} were there" if done.there else ""
+        there = f", {files_text(done.there)} were there" if done.there else ""
         resumed = f", {amount(done.resumed)} had come before" if done.resumed else ""
-        failed = f", {_files(done.failed)} FAILED" if done.failed else ""
+        failed = f", {files_text(done.failed)} FAILED" if done.failed else ""
         speed = f" ({amount(int(fetched / seconds))}/s)" if fetched else ""
         click.echo(
-            f"{_files(done.files)}, {amount(done.size)} in {destination}{speed}"
+            f"{files_text(done.files)}, {amount(done.size)} in {destination}{speed}"
             f"{resumed}{there}{failed}"
         )
 
@@ -266,7 +259,7 @@ def _verify(order: Order, plan: _Plan, downloads: Downloads, failures: Failures)
         more = f", {unknown} have the right size and time and no checksum" if unknown else ""
         bad = f", {wrong} are missing or wrong" if wrong else ""
         verb = "is" if sound == 1 else "are"
-        click.echo(f"{sound} of {_files(len(plan.wanted))} {verb} whole{more}{bad}")
+        click.echo(f"{sound} of {files_text(len(plan.wanted))} {verb} whole{more}{bad}")
     return 1 if wrong else 0
 
 
@@ -287,7 +280,3 @@ def _run_on_done(command: str | None, destination: Path, done: Progress, status:
     if ended.returncode:
         raise DownloadError(f"--on-done ended with status {ended.returncode}: {command}")
     return status
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'s' * (count != 1)}"

@@ -34,6 +34,7 @@ _GROUPS = {
     },
     "Get": {
         "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
+        "plan": ("plan:command", "Tell how much that would be, and how long it would take."),
         "warm": ("warm:command", "Fetch files into the cache before they are read."),
         "cache": ("cache:command", "See, check, size and clean what is stored of files."),
     },

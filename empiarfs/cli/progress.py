@@ -86,7 +86,7 @@ def _lines(what: str, files: int, size: int) -> Told:
         speed = (done_size - moments[0][1]) / (now_s - moments[0][0])
         moments.append((now_s, done_size))
         of_files, of_size = (f" of {files}", f" of {amount(size)}") if files else ("", "")
-        left = f", {_span((size - done_size) / speed)} left" if files and speed > 0 else ""
+        left = f", {span((size - done_size) / speed)} left" if files and speed > 0 else ""
         click.echo(
             f"empiarfs: {what}: {done}{of_files} files, {amount(done_size)}{of_size}, "
             f"{amount(int(speed))}/s{left}",
@@ -96,10 +96,10 @@ def _lines(what: str, files: int, size: int) -> Told:
     return told
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """Return a span of time for people.
 
-    >>> _span(50), _span(3000), _span(20000), _span(1e6)
+    >>> span(50), span(3000), span(20000), span(1e6)
     ('50 s', '50 min', '5.6 h', '11.6 days')
     """
     for most, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):

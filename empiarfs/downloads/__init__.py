@@ -10,7 +10,7 @@ Threading: `Downloads` starts threads of its own; the rest belongs to one thread
 """
 
 from empiarfs.downloads.manifest import Manifest
-from empiarfs.downloads.running import Downloads, Progress, Wanted
+from empiarfs.downloads.running import Downloads, Progress, Wanted, is_copy
 from empiarfs.downloads.warming import Warming
 
-__all__ = ["Downloads", "Manifest", "Progress", "Wanted", "Warming"]
+__all__ = ["Downloads", "Manifest", "Progress", "Wanted", "Warming", "is_copy"]

@@ -136,7 +136,7 @@ class Downloads:
 
     def is_there(self, wanted: Wanted) -> bool:
         """Tell whether the file is there, with the archive's size and time."""
-        return _fits(self._destination / wanted.path, wanted.version)
+        return is_copy(self._destination / wanted.path, wanted.version)
 
     def is_sound(self, wanted: Wanted) -> bool | None:
         """Tell whether the bytes of a file are those that were written; None if unknown.
@@ -166,7 +166,7 @@ class Downloads:
 
     def _copy(self, wanted: Wanted) -> None:
         target = self._place_for(wanted.path)
-        if _fits(target, wanted.version):
+        if is_copy(target, wanted.version):
             if self.manifest.get(wanted.path) is None:
                 # It was made by other means, or its line was lost in a crash.
                 self.manifest.add(wanted.path, digest_of(target))
@@ -226,10 +226,11 @@ class Downloads:
             self.progress.add(**numbers)
 
 
-def _fits(path: Path, version: FileVersion) -> bool:
+def is_copy(path: Path, version: FileVersion) -> bool:
+    """Tell whether a local file has the size and the time of this version."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return False
     has_time = version.modified_s is None or int(status.st_mtime) == version.modified_s
     return status.st_size == version.size and has_time
