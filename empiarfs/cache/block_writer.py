@@ -189,6 +189,9 @@ class BlockWriter:
         self._counters.add("blocks_evicted", len(evicted))
         if allowed < size:
             raise FullDiskError(self._meter.why_full())
+        if size and used + size > capacity and database.used() + size > capacity:
+            # Pinned are fewer than fit; but the limit may be another by now, or the disk full.
+            raise FullDiskError("what is pinned leaves no room; `empiarfs unpin` gives it back")
 
     def give_back(self, database: BlockDatabase) -> None:
         """Evict what others have taken of the disk meanwhile."""

@@ -30,13 +30,13 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import diskcache
 
-from empiarfs.cache import eviction, soundness, victims
+from empiarfs.cache import eviction, pins, soundness, victims
 from empiarfs.cache.block_file import write_block_file
 from empiarfs.cache.database_errors import DamagedDatabaseError, translated
 from empiarfs.cache.eviction import Candidate, Pool
@@ -51,7 +51,8 @@ _TIMEOUT_S = 1.0
 _EVICTED_AT_ONCE = 64
 _APPLICATION_ID = 0x454D5046  # "EMPF"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_LAYOUT = 3  # of tables, triggers and journal; 2 had a write-ahead log
+# Of tables, triggers and journal; 2 had a write-ahead log, `pins.LAYOUT` is that with pins.
+_LAYOUT = 3
 _MODE_FILE = 2  # diskcache's number for "the value is a file of bytes"
 _FILENAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.[0-9a-f]{1,16})-[0-9a-f]{12}\Z")
 
@@ -76,6 +77,11 @@ class StoredRow:
     entry: str
     stored_s: float
 
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it is never evicted."""
+        return self.rowid >> victims.SHIFT == Pool.PINNED
+
 
 @dataclass(frozen=True, slots=True)
 class EntryUsage:
@@ -85,6 +91,7 @@ class EntryUsage:
         entry: Its directory.
         blocks: The number of blocks.
         size: Bytes that they take on disk.
+        pinned: Of these, bytes of blocks that are never evicted.
         oldest_s: When the first of them was stored, in seconds since 1970,
         newest_s: and the last.
     """
@@ -92,6 +99,7 @@ class EntryUsage:
     entry: str
     blocks: int
     size: int
+    pinned: int
     oldest_s: float
     newest_s: float
 
@@ -300,13 +308,31 @@ class BlockDatabase(diskcache.Cache):
     def entries(self) -> list[EntryUsage]:
         """Return what is stored of each entry, the largest first."""
         rows = self._sql(
-            "SELECT tag, count(*), sum(size), min(store_time), max(store_time)"
-            " FROM Cache GROUP BY tag ORDER BY sum(size) DESC"
+            "SELECT tag, count(*), sum(size), sum(CASE WHEN rowid > ? THEN size ELSE 0 END),"
+            " min(store_time), max(store_time)"
+            " FROM Cache GROUP BY tag ORDER BY sum(size) DESC",
+            (int(Pool.PINNED) << victims.SHIFT,),
         ).fetchall()
         return [
-            EntryUsage(str(tag), count, size, float(oldest or 0), float(newest or 0))
-            for tag, count, size, oldest, newest in rows
+            EntryUsage(str(tag), count, size, pinned, float(oldest or 0), float(newest or 0))
+            for tag, count, size, pinned, oldest, newest in rows
         ]
+
+    def pinned(self) -> int:
+        """Return the bytes that blocks of pinned files take."""
+        return pins.stored(self._sql)
+
+    def all_pins(self) -> list[pins.Pin]:
+        """Return what is pinned."""
+        return list(pins.all_pins(self._sql))
+
+    def pin(self, files: Sequence[pins.Pin], most: int) -> None:
+        """Pin files; see `pins.add`."""
+        pins.add(self._sql, self.transact, files, most)
+
+    def unpin(self, chosen: Callable[[pins.Pin], bool]) -> list[pins.Pin]:
+        """Unpin files; see `pins.remove`."""
+        return pins.remove(self._sql, self.transact, chosen)
 
     def remove(self, rows: Sequence[StoredRow]) -> None:
         """Remove blocks, unless their rows name other files by now."""
@@ -393,10 +419,10 @@ def _prepare(generation: Generation) -> None:
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {_LAYOUT}")
         ((layout,),) = connection.execute("PRAGMA user_version").fetchall()
-        if layout > _LAYOUT:
+        if layout > pins.LAYOUT:
             # Not to be replaced: two releases would take the cache from each other for ever.
             raise CacheError("the cache was made by a newer release of empiarfs")
-        if layout != _LAYOUT:
+        if layout not in (_LAYOUT, pins.LAYOUT):
             raise DamagedDatabaseError(f"its layout is {layout}, not {_LAYOUT}")
         connection.execute("COMMIT")
 

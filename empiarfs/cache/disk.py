@@ -311,7 +311,8 @@ class DiskBlockStore:
         room = self._meter.measure(database)
         used = database.used() + room.overhead
         free, min_free = self._meter.free()
-        return CacheUsage(used, room.limit, database.block_count(), None, free, min_free)
+        blocks, pinned = database.block_count(), database.pinned()
+        return CacheUsage(used, room.limit, blocks, None, free, min_free, pinned)
 
     def _was_replaced(self) -> None:
         self._tier.clear()

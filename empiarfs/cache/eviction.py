@@ -28,6 +28,7 @@ movies, so it lies in pools of its own:
     `FIRST`   other first blocks: of movies that were read, and files of  5 % of capacity
               up to 1 MiB
     `REST`    all else                                                    never
+    `PINNED`  all blocks of files that somebody pinned                    always
 
 A pool within its share gives no victims while there are others. One that has outgrown its
 share has no privilege at all, so nobody loses by the shares who doesn't read such blocks.
@@ -37,7 +38,7 @@ each would push fifteen headers out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from random import Random
@@ -47,6 +48,8 @@ from empiarfs.core.blocks import BLOCK_SIZE
 
 MIN_LIMIT = 16 * 1024 * 1024
 FOLDER_COUNT = 256
+# Of the cache; the rest is left for what is read otherwise.
+PIN_SHARE = 0.9
 STEP = 4096  # file systems give out room in such steps
 
 # As a file on disk: four pieces and the header.
@@ -69,8 +72,11 @@ class Pool(IntEnum):
     REST = 0
     SMALL = 1
     FIRST = 2
+    PINNED = 3
 
 
+# Those that victims come from.
+SHARED: Sequence[Pool] = (Pool.REST, Pool.SMALL, Pool.FIRST)
 SHARES: Mapping[Pool, float] = {Pool.SMALL: 0.10, Pool.FIRST: 0.05}
 
 
@@ -121,6 +127,11 @@ def capacity(limit: int, overhead: int) -> int:
     in_writing = slot_count(limit) * batch_count(limit) * MAX_STORED_SIZE
     set_aside = in_writing + 2 * wal_pages(limit) * STEP + _MARGIN
     return max(0, limit - max(overhead, _FOLDERS_SIZE) - set_aside)
+
+
+def pin_capacity(limit: int, overhead: int) -> int:
+    """Return how many bytes pinned files may take; see `capacity`."""
+    return int(PIN_SHARE * capacity(limit, overhead))
 
 
 def room_to_leave(capacity: int) -> int:

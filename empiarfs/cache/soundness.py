@@ -20,6 +20,7 @@ from pathlib import Path
 
 from empiarfs.cache.database_errors import DamagedDatabaseError
 from empiarfs.cache.small_files import read_small, write_small
+from empiarfs.cache.victims import SHIFT
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SUMS = """
@@ -27,10 +28,10 @@ _SUMS = """
            (SELECT value FROM Settings WHERE key = 'size'),
            (SELECT value FROM Settings WHERE key = 'count')
 """
-_POOLS = """
+_POOLS = f"""
     SELECT count(*) FROM Pools WHERE size != (
         SELECT ifnull(sum(size), 0) FROM Cache
-        WHERE CASE WHEN value IN (1, 2) THEN value ELSE 0 END = pool)
+        WHERE rowid > pool << {SHIFT} AND rowid < (pool + 1) << {SHIFT})
 """
 
 

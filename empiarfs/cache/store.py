@@ -45,6 +45,7 @@ class CacheUsage:
         unwell: Why the store is bypassed at the moment, as a sentence; None if it isn't.
         disk_free: Bytes that are free on the store's disk; 0 without one.
         min_free: Of these, how many the store leaves free.
+        pinned: Of the bytes taken, those of files that are never evicted.
     """
 
     used: int
@@ -53,6 +54,7 @@ class CacheUsage:
     unwell: str | None
     disk_free: int = 0
     min_free: int = 0
+    pinned: int = 0
 
 
 class StoredBlock(Protocol):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +26,10 @@ from empiarfs.cache.database_errors import translated
 from empiarfs.cache.generations import Generations
 from empiarfs.cache.limit_file import read_limit
 from empiarfs.cache.locks import BusyError
+from empiarfs.cache.pins import Pin, pin_of
 from empiarfs.core.block_format import file_key_of
 from empiarfs.core.blocks import PIECE_SIZE, PIECES_PER_BLOCK
+from empiarfs.core.files import RemoteFile
 from empiarfs.errors import CacheError, CorruptBlockError
 
 logger = logging.getLogger(__name__)
@@ -62,10 +64,12 @@ class Removed:
     Attributes:
         blocks: The number of blocks.
         size: Bytes that they took on disk.
+        pinned: How many more would have been, were they not pinned.
     """
 
     blocks: int = 0
     size: int = 0
+    pinned: int = 0
 
 
 class BlockTender:
@@ -111,6 +115,32 @@ class BlockTender:
         """Return what is stored of each entry, the largest first."""
         return _again(self._database.entries)
 
+    def pinned(self) -> int:
+        """Return the bytes that blocks of pinned files take on disk."""
+        return _again(self._database.pinned)
+
+    def pins(self) -> list[Pin]:
+        """Return what is pinned, in no order."""
+        return _again(self._database.all_pins)
+
+    def pin(self, files: Iterable[RemoteFile]) -> None:
+        """Have files never evicted, whether they are stored by now or not.
+
+        Raises:
+            TooMuchError: They don't fit beside what is pinned already; nothing was changed.
+        """
+        pins = [pin_of(file) for file in files]
+        most = self.pin_capacity(self.limit)
+        _again(lambda: self._database.pin(pins, most))
+
+    def unpin(self, chosen: Callable[[Pin], bool]) -> list[Pin]:
+        """Have files be like all others again, and return their pins."""
+        return _again(lambda: self._database.unpin(chosen))
+
+    def pin_capacity(self, limit: int) -> int:
+        """Return how many bytes pinned files may take under a limit."""
+        return eviction.pin_capacity(limit, _again(self._database.overhead))
+
     def check(self, told: Callable[[Checked], None] = lambda _: None) -> Checked:
         """Read every block, compare every checksum, and remove what is damaged.
 
@@ -153,10 +183,13 @@ class BlockTender:
         return block
 
     def remove(self, chosen: Callable[[StoredRow], bool]) -> Removed:
-        """Remove the blocks that are chosen."""
+        """Remove the blocks that are chosen, but for pinned ones."""
         removed = Removed()
         for rows in self._rows():
-            self._remove([row for row in rows if chosen(row)], removed)
+            found = [row for row in rows if chosen(row)]
+            shared = [row for row in found if not row.is_pinned]
+            removed.pinned += len(found) - len(shared)
+            self._remove(shared, removed)
         return removed
 
     def remove_below(self, entry: str, prefixes: Sequence[str]) -> Removed:

@@ -2,8 +2,9 @@
 
 All of it works while mounts and commands use the cache. With `--json`:
 
-    list    {"directory", "limit", "used" (bytes on disk), "blocks", "entries": [{"entry",
-            "blocks", "size" (bytes on disk), "oldest_s", "newest_s" (since 1970)}]}
+    list    {"directory", "limit", "used" (bytes on disk), "blocks", "pinned" (of the bytes
+            used), "entries": [{"entry", "blocks", "size" (bytes on disk), "pinned" (of
+            these), "oldest_s", "newest_s" (since 1970)}]}
     verify  {"blocks", "size" (bytes of data), "damaged"}
 
 Keys may be added, and don't change.
@@ -16,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,20 +63,22 @@ def list_(*, as_json: bool, verbose: bool, quiet: bool, **settings: str | None) 
     from empiarfs.cli.knowing import age_words
     from empiarfs.cli.terminal import amount, in_one_line
 
-    with _tended(settings, verbose=verbose, quiet=quiet) as (place, tender):
+    with tended(settings, verbose=verbose, quiet=quiet) as (place, tender):
         used, blocks = tender.used()
-        entries = tender.entries()
+        entries, pinned = tender.entries(), tender.pinned()
     if as_json:
         found = {
             "directory": str(place.path.parent),
             "limit": place.limit,
             "used": used,
             "blocks": blocks,
+            "pinned": pinned,
             "entries": [
                 {
                     "entry": each.entry,
                     "blocks": each.blocks,
                     "size": each.size,
+                    "pinned": each.pinned,
                     "oldest_s": each.oldest_s,
                     "newest_s": each.newest_s,
                 }
@@ -84,11 +87,14 @@ def list_(*, as_json: bool, verbose: bool, quiet: bool, **settings: str | None) 
         }
         click.echo(json.dumps(found, indent=2))
         return 0
-    click.echo(f"{'SIZE':>8}  {'BLOCKS':>8}  {'STORED':>20}  ENTRY")
+    click.echo(f"{'SIZE':>8}  {'PINNED':>8}  {'BLOCKS':>8}  {'STORED':>20}  ENTRY")
     for each in entries:
         age, name = age_words(each.oldest_s), in_one_line(each.entry)
-        click.echo(f"{amount(each.size):>8}  {each.blocks:>8}  {age:>20}  {name}")
-    click.echo(f"{amount(used):>8}  {blocks:>8}  in all, of {place.limit_reason}")
+        apart = amount(each.pinned) if each.pinned else "-"
+        click.echo(f"{amount(each.size):>8}  {apart:>8}  {each.blocks:>8}  {age:>20}  {name}")
+    apart = amount(pinned) if pinned else "-"
+    reason = place.limit_reason
+    click.echo(f"{amount(used):>8}  {apart:>8}  {blocks:>8}  in all, of {reason}")
     return 0
 
 
@@ -110,13 +116,35 @@ def size_(*, size: str | None, verbose: bool, quiet: bool, **settings: str | Non
             limit = parse_size(size, least=1)
         except ValueError as exc:
             raise ConfigError(f"SIZE: {exc}") from exc
-    with _tended(settings, verbose=verbose, quiet=quiet, limit=limit) as (place, tender):
+    if limit is not None:
+        with tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+            _check_pins(tender, limit)
+    with tended(settings, verbose=verbose, quiet=quiet, limit=limit) as (place, tender):
         if limit is not None:
             _tell_removed(tender.shrink(limit), quiet=quiet or limit >= tender.used()[0])
         used, _ = tender.used()
+        pinned = tender.pinned()
     if not quiet:
-        click.echo(f"{amount(used)} of {place.limit_reason}")
+        apart = f", {amount(pinned)} of it pinned" if pinned else ""
+        click.echo(f"{amount(used)} of {place.limit_reason}{apart}")
     return 0
+
+
+def _check_pins(tender: BlockTender, limit: int) -> None:
+    """Raise if what is pinned doesn't fit under a limit.
+
+    Raises:
+        CacheError: It doesn't.
+    """
+    from empiarfs.cli.terminal import amount
+    from empiarfs.errors import CacheError
+
+    reserved = sum(pin.size for pin in tender.pins())
+    if reserved > (most := tender.pin_capacity(limit)):
+        raise CacheError(
+            f"{amount(reserved)} are pinned, and of {amount(limit)} no more than {amount(most)} "
+            "may be: `empiarfs unpin` some of it first"
+        )
 
 
 @command.command("verify")
@@ -130,7 +158,7 @@ def verify(*, as_json: bool, verbose: bool, quiet: bool, **settings: str | None)
     """
     from empiarfs.cli.terminal import amount
 
-    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+    with tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
         _, blocks = tender.used()
         with _told(blocks, quiet=quiet or as_json) as told:
             checked = tender.check(told)
@@ -178,7 +206,7 @@ def prune(
         limit = None if size is None else parse_size(size, least=0)
     except ValueError as exc:
         raise ConfigError(f"--to: {exc}") from exc
-    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+    with tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
         if entries or age is not None:
             removed = tender.remove(
                 lambda row: row.stored_s < before_s and (not names or row.entry in names)
@@ -194,6 +222,27 @@ def prune(
 @_options
 def evict(*, targets: tuple[str, ...], verbose: bool, quiet: bool, **settings: str | None) -> int:
     """Remove what is stored of files, or of all that lies below a directory."""
+    chosen = urls_of(targets, settings, "cache clean")
+    with tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+        for entry in dict.fromkeys(entry for entry, _ in chosen):
+            removed = tender.remove_below(entry, [url for each, url in chosen if each == entry])
+            _tell_removed(removed, quiet=quiet)
+    return 0
+
+
+def urls_of(
+    targets: Sequence[str], settings: Mapping[str, Any], for_all: str
+) -> list[tuple[str, str]]:
+    """Return the entry's directory and the URL, without escapes, of what words name.
+
+    Args:
+        targets: The words.
+        settings: The settings on the command line.
+        for_all: What does the same to all of the archive, for the error.
+
+    Raises:
+        ConfigError: One names nothing, or the whole archive.
+    """
     from empiarfs.cli.targets import located
     from empiarfs.core.paths import canonical
     from empiarfs.errors import ConfigError
@@ -204,29 +253,37 @@ def evict(*, targets: tuple[str, ...], verbose: bool, quiet: bool, **settings: s
         target, place = located(word, config.archive_url)
         path = canonical(target.path)
         if not path:
-            raise ConfigError("TARGET is the whole archive; `empiarfs cache clean` removes all")
+            raise ConfigError(f"TARGET is the whole archive; `empiarfs {for_all}` is for all")
         archive = config.archive_url if place is None else place.archive_url
         chosen.append((path.split("/", 1)[0], f"{archive}{path}"))
-    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
-        for entry in dict.fromkeys(entry for entry, _ in chosen):
-            removed = tender.remove_below(entry, [url for each, url in chosen if each == entry])
-            _tell_removed(removed, quiet=quiet)
-    return 0
+    return chosen
 
 
 @command.command("clean")
 @_options
 def clean(*, verbose: bool, quiet: bool, **settings: str | None) -> int:
-    """Remove all that is stored of files; names, sizes and entries stay known."""
-    with _tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
+    """Remove all that is stored of files, but what is pinned; names and sizes stay known."""
+    with tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
         _tell_removed(tender.remove(lambda row: True), quiet=quiet)
     return 0
 
 
 @contextlib.contextmanager
-def _tended(
-    settings: dict[str, Any], *, verbose: bool, quiet: bool, limit: int | None = None
+def tended(
+    settings: Mapping[str, Any], *, verbose: bool, quiet: bool, limit: int | None = None
 ) -> Iterator[tuple[CacheDirectory, BlockTender]]:
+    """Lend the cache directory of these settings, and what looks after its blocks.
+
+    Args:
+        settings: The settings on the command line.
+        verbose: Let more be seen on stderr.
+        quiet: Only errors.
+        limit: A new limit in bytes; None to leave it.
+
+    Raises:
+        CacheError: It can't be used.
+        ConfigError: It isn't ours, or too small.
+    """
     from empiarfs.cache.directory import choose_directory, open_cache_directory
     from empiarfs.cache.tending import BlockTender
     from empiarfs.cli.logged import logged
@@ -271,5 +328,6 @@ def _tell_removed(removed: Removed, *, quiet: bool) -> None:
     from empiarfs.cli.terminal import amount
 
     if not quiet:
+        kept = f"; {removed.pinned} are pinned and stay" if removed.pinned else ""
         blocks = f"{removed.blocks} block{'s' * (removed.blocks != 1)}"
-        click.echo(f"removed {blocks}, {amount(removed.size)}")
+        click.echo(f"removed {blocks}, {amount(removed.size)}{kept}")

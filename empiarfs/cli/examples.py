@@ -60,6 +60,11 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs warm 10934 --role micrographs", "have all micrographs in the cache"),
         ("empiarfs warm --heads 10934/data/movies", "headers, for an import dialog"),
     ),
+    "pin": (
+        ("empiarfs pin 10934 --role gain,metadata", "small files that each job needs"),
+        ("empiarfs pin --list", "what is pinned, and how much room that takes"),
+    ),
+    "unpin": (("empiarfs unpin EMPIAR-10934/data", "all that is pinned below a directory"),),
     "cache dir": (("empiarfs cache dir -v", "where it is, and why there"),),
     "cache list": (("empiarfs cache list", "what it holds of each entry"),),
     "cache size": (

@@ -36,6 +36,8 @@ _GROUPS = {
         "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
         "plan": ("plan:command", "Tell how much that would be, and how long it would take."),
         "warm": ("warm:command", "Fetch files into the cache before they are read."),
+        "pin": ("pin:command", "Fetch files into the cache, and never evict them."),
+        "unpin": ("pin:unpin_command", "Let pinned files be evicted again."),
         "cache": ("cache:command", "See, check, size and clean what is stored of files."),
     },
     "Run": {

@@ -4,9 +4,10 @@ With `--json` each mount is an object with at least these keys:
 
     mount_point, archive_url, pid, since_s (seconds since 1970), version, log_file
     state          "mounted", "does not answer", or "dead" for one without a process
-    cache          directory, and of one that answers used, limit (bytes), blocks, unwell
-                   (what is wrong with the disk, or null), disk_free and min_free (bytes
-                   that are free, and to stay free), place_reason, limit_reason
+    cache          directory, and of one that answers used, pinned (of these), limit (bytes),
+                   blocks, unwell (what is wrong with the disk, or null), disk_free and
+                   min_free (bytes that are free, and to stay free), place_reason,
+                   limit_reason
 
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
 "offline"), `connections` (to the archive, now), `limit_rate` (bytes a second, or null),

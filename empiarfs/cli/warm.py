@@ -6,9 +6,8 @@ With `--json` one object: `files` (of which something was fetched), `bytes`, `th
 
 from __future__ import annotations
 
-import json
-import time
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +15,11 @@ from empiarfs.cli.options import reading_options
 from empiarfs.cli.selecting import SelectingCommand, chosen_by, depth_option, selecting_options
 from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 
+if TYPE_CHECKING:
+    from empiarfs.cache.store import CacheUsage
+
 # A header of any of the formats, and what the kernel reads around it.
 _HEAD = 64 * 1024
-_FLUSH_S = 60.0
 
 
 @click.command("warm", cls=SelectingCommand)
@@ -45,14 +46,11 @@ def command(
     the same command goes on where it was interrupted.
     """
     from empiarfs.cli.archives import Archives
-    from empiarfs.cli.failures import Failures, note
-    from empiarfs.cli.progress import progress
-    from empiarfs.cli.terminal import amount
+    from empiarfs.cli.failures import Failures
     from empiarfs.cli.wanted import one_archive, wanted_files
-    from empiarfs.downloads import Progress, Warming
+    from empiarfs.cli.warming import tell_warmed, warm_files
 
     choice = chosen_by(settings, selectors_of(settings))
-    began_s = time.monotonic()
     silent = quiet or as_json
     with (
         Failures() as failures,
@@ -61,48 +59,21 @@ def command(
         found = archives.find_all(targets, failures)
         archive = one_archive(found)
         wanted = wanted_files(found, choice, archives, failures, quiet=silent)
-        parts = archive.parts
-        warming = Warming(
-            parts.fetcher,
-            parts.client.base_url,
+        warmed = warm_files(
+            archive,
+            wanted,
+            failures,
             most=_HEAD if heads else None,
-            wait_s=archive.config.wait_s,
-            failed=failures.add,
+            check=partial(_check_fits, usage=archive.parts.store.usage()),
+            silent=silent,
+            quiet=quiet,
         )
-        total = sum(map(warming.size_of, wanted))
-        _check_fits(total, parts.directory.limit)
-        with progress("warming", len(wanted), total, quiet=silent) as told:
-
-            def tell(done: Progress) -> None:
-                told(done.files + done.there, done.size + done.there_size)
-
-            try:
-                done = warming.run(wanted, tell)
-            except KeyboardInterrupt:
-                if not quiet:
-                    note("stopped; what has come stays, and the same command goes on from here")
-                raise
-        if not parts.fetcher.flush(_FLUSH_S):
-            failures.say("not all of it could be written to the cache; see `empiarfs cache list`")
-    seconds = time.monotonic() - began_s
-    if as_json:
-        values = {
-            "files": done.files,
-            "bytes": done.size,
-            "there_files": done.there,
-            "failed": done.failed,
-            "seconds": round(seconds, 1),
-        }
-        click.echo(json.dumps(values))
-    elif not quiet:
-        files = f"{len(wanted)} file{'s' * (len(wanted) != 1)}"
-        failed = f", {done.failed} FAILED" if done.failed else ""
-        click.echo(f"{amount(total)} of {files} are warm; {amount(done.size)} came now{failed}")
+    tell_warmed(warmed, len(wanted), "warm", as_json=as_json, quiet=quiet)
     return failures.status
 
 
-def _check_fits(size: int, limit: int) -> None:
-    """Raise if the cache can't hold so many bytes.
+def _check_fits(size: int, usage: CacheUsage) -> None:
+    """Raise if the cache can't hold so many bytes beside what is pinned.
 
     Raises:
         CacheError: It can't.
@@ -110,8 +81,10 @@ def _check_fits(size: int, limit: int) -> None:
     from empiarfs.cli.terminal import amount
     from empiarfs.errors import CacheError
 
-    if size > limit:
+    if size > usage.limit - usage.pinned:
+        beside = f" beside {amount(usage.pinned)} that are pinned" if usage.pinned else ""
         raise CacheError(
-            f"{amount(size)} are chosen, and the cache may hold {amount(limit)}: choose less "
+            f"{amount(size)} are chosen, and the cache may hold "
+            f"{amount(usage.limit - usage.pinned)}{beside}: choose less "
             "(--heads, --first, --role), or `empiarfs cache size` lets it hold more"
         )

@@ -404,6 +404,7 @@ class FileSystem:
                 "limit": cache.limit,
                 "blocks": cache.blocks,
                 "unwell": cache.unwell,
+                "pinned": cache.pinned,
                 "disk_free": cache.disk_free,
                 "min_free": cache.min_free,
             },

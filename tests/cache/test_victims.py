@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from empiarfs.cache import victims
-from empiarfs.cache.eviction import Pool
+from empiarfs.cache.eviction import SHARED, Pool
 
 # What of diskcache's table the triggers touch; test_disk.py uses the whole of it.
 _TABLE = """
@@ -24,7 +24,7 @@ _STEPS = st.lists(
     st.tuples(
         st.sampled_from(["put", "put", "delete"]),
         st.integers(0, 12),
-        st.sampled_from(list(Pool)),
+        st.sampled_from(list(SHARED)),
         st.integers(1, 9),
     ),
     max_size=60,
@@ -88,7 +88,7 @@ def test_the_rows_of_a_pool_stay_without_gaps_and_its_size_is_known(
             }
             assert sizes == {
                 int(pool): sum(size for other, size in model.values() if other is pool)
-                for pool in Pool
+                for pool in SHARED
             }
 
 

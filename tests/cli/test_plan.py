@@ -131,11 +131,11 @@ def test_the_cache_is_compared_with_what_is_known(
 def test_the_time_goes_by_what_was_measured_here(plan: Commands) -> None:
     assumed = plan("plan", "10934")
     assert "at 5 MB/s, which is assumed: it wasn't measured here yet" in assumed.lines[-1]
-    write_measured(speed_file(plan), [Measured(2_000, 10.0)], time.time() - 7000)
+    write_measured(speed_file(plan), [Measured(2_000, 10.0)], time.time() - 3 * 86_400)
 
     found = plan("plan", "10934", "--exact", "--json").json
     assert (found["bytes_per_s"], found["seconds"]) == (200, round(SIZE / 200, 1))
-    assert "at 200 B/s, as measured 117 min ago" in plan("plan", "10934").lines[2]
+    assert "at 200 B/s, as measured 3.0 days ago" in plan("plan", "10934").lines[2]
     write_measured(speed_file(plan), [Measured(9_000_000, 0.1)], time.time() + 200_000)
     limited = plan("plan", "10934", "--limit-rate", "1M")
     assert "at 1.05 MB/s, the limit" in limited.lines[2]
