@@ -199,6 +199,14 @@ def test_what_is_no_share_is_refused(text: str) -> None:
     assert "min_free" in problem({"min_free": text})
 
 
+@pytest.mark.parametrize(
+    "text", ["", "x", "127.0.0.1", "host.example:80", "::1:80", "[127.0.0.1]:80", "1:70000", "-1"]
+)
+def test_what_is_no_place_to_listen_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="metrics"):
+        loaded({"metrics": text})
+
+
 # -- sources ---------------------------------------------------------------------------
 
 
@@ -262,6 +270,7 @@ def test_every_source_takes_every_setting(tmp_path: Path) -> None:
         "lookup_wait": "7s",
         "log_file": "/d",
         "log_level": "debug",
+        "metrics": "9464",
         "allow_other": "yes",
         "allow_root": "no",
         "metadata": "hidden",
@@ -288,6 +297,7 @@ def test_every_source_takes_every_setting(tmp_path: Path) -> None:
 def test_every_value_has_the_type_of_its_field() -> None:
     types: dict[str, type | tuple[type, ...]] = {
         "str": str,
+        "str | None": str,
         "Path | None": Path,
         "int | None": int,
         "int": int,
@@ -295,6 +305,7 @@ def test_every_value_has_the_type_of_its_field() -> None:
         "bool": bool,
     }
     texts = {
+        "[ADDRESS:]PORT": "9464",
         "URL": "http://a/",
         "DIR": "/c",
         "FILE": "/d",
@@ -431,6 +442,7 @@ PATHS = st.text(
         max_connections=st.integers(1, 20),
         limit_rate=st.none() | st.integers(65536, 2**40),
         wait_s=st.just(math.inf) | st.integers(1, 10**6) | st.sampled_from([1.5, 90.25]),
+        metrics=st.sampled_from([None, "127.0.0.1:9464", "[::1]:0"]),
         allow_other=st.booleans(),
         metadata=st.sampled_from(["visible", "hidden", "off"]),
         xattr=st.booleans(),

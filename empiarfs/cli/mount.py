@@ -39,6 +39,7 @@ _ARGUMENTS = (
     "wait",
     "log_file",
     "log_level",
+    "metrics",
 )
 # A small one, for the commands to try.
 _AN_ENTRY = "10017"

@@ -11,7 +11,8 @@ With `--json` each mount is an object with at least these keys:
 
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
 "offline"), `connections` (to the archive, now), `limit_rate` (bytes a second, or null),
-`open_files`, `catalog` (`unwell`, and `rebuilt`: what was set aside, and why), `counters`,
+`metrics` (where they are served, or null), `open_files`, `catalog` (`unwell`, and `rebuilt`:
+what was set aside, and why), `counters`,
 `crawls` (programs that go, or went, through all of the archive: `pid`, `program`, `began_s`,
 `last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`).
 With a mount point it is that object, without one `{"mounts": [...]}`. Keys may be added, and
@@ -189,6 +190,7 @@ def _print_details(status: Status) -> None:
         ("cache size", _cache(status["cache"])),
         ("connections", status.get("connections")),
         ("rate limit", _rate(status.get("limit_rate"))),
+        ("metrics", status.get("metrics")),
         ("open files", status.get("open_files")),
         ("log", status["log_file"]),
     ]

@@ -60,6 +60,7 @@ class Config:
         lookup_s: How long a look-up may wait for it, 1 to 90 seconds.
         log_file: Absolute; None for the standard error output or the system's log.
         log_level: One of `LOG_LEVELS`.
+        metrics: `ADDRESS:PORT` where figures for Prometheus are served; None for nowhere.
         allow_other: Other users may use the mount.
         allow_root: root may use the mount.
         metadata: One of `METADATA`: how what EMPIAR says of entries is shown in the mount.
@@ -85,6 +86,7 @@ class Config:
     lookup_s: float = 90.0
     log_file: Path | None = None
     log_level: str = "info"
+    metrics: str | None = None
     allow_other: bool = False
     allow_root: bool = False
     metadata: str = "visible"
@@ -233,6 +235,12 @@ _ALL = (
         lambda text, place: values.parse_choice(text, values.LOG_LEVELS),
         "LEVEL",
         f"How much to log: {', '.join(values.LOG_LEVELS)}.",
+    ),
+    _setting(
+        "metrics",
+        lambda text, place: values.parse_listener(text),
+        "[ADDRESS:]PORT",
+        "Where to serve figures for Prometheus, such as 127.0.0.1:9464.",
     ),
     _setting("allow_other", _flag, None, "Other users may use the mount.", write=write_flag),
     _setting("allow_root", _flag, None, "root may use the mount.", write=write_flag),

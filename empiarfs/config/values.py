@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from empiarfs.core.secrets import shown_url
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+) *([A-Za-z/]*)", re.ASCII)
 _SIZE_UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
 _TIME_UNITS = {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86400}
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_MOST_PORT = 65535
 _YES = frozenset(("yes", "true", "on", "1", ""))
 _NO = frozenset(("no", "false", "off", "0"))
 # Printable ASCII without what ends a URL in text; the rest has to be percent-encoded.
@@ -169,6 +172,33 @@ def parse_choice(text: str, choices: tuple[str, ...]) -> str:
     if word not in choices:
         raise ValueError(f"{text!r} is none of {', '.join(choices)}")
     return word
+
+
+def parse_listener(text: str) -> str:
+    """Return where a server is to listen, as `ADDRESS:PORT`.
+
+    An address is one of the machine's own, not a name; without it only programs of this
+    machine can reach the server. 0 is any free port.
+
+    Raises:
+        ValueError: It is none.
+
+    >>> parse_listener("9464"), parse_listener("localhost:9464"), parse_listener("[::1]:9464")
+    ('127.0.0.1:9464', '127.0.0.1:9464', '[::1]:9464')
+    """
+    address, _, port = text.strip().rpartition(":")
+    if not _PORT.fullmatch(port) or int(port) > _MOST_PORT:
+        _refuse("must end in a port, such as 127.0.0.1:9464")
+    if address in ("", "localhost"):
+        return f"127.0.0.1:{int(port)}"
+    is_bracketed = address.startswith("[") and address.endswith("]")
+    try:
+        found = ip_address(address[1:-1] if is_bracketed else address)
+    except ValueError:
+        _refuse("must be an address and a port, such as 127.0.0.1:9464 or [::1]:9464")
+    if is_bracketed != (found.version == 6):
+        _refuse("needs brackets around an IPv6 address, as [::1]:9464")
+    return f"[{found}]:{int(port)}" if is_bracketed else f"{found}:{int(port)}"
 
 
 def parse_mask(text: str) -> int:

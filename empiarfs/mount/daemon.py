@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from empiarfs.control import ControlServer, Registration, own_directory
 from empiarfs.errors import EmpiarFSError, MountError
@@ -42,6 +42,9 @@ from empiarfs.mount.request import MountRequest, MountSummary
 from empiarfs.mount.stderr import CapturedStderr, in_one_line
 from empiarfs.mount.table import MountedFileSystem, mount_at
 from empiarfs.mount.unmount import BusyError, unmount
+
+if TYPE_CHECKING:
+    from empiarfs.mount.metrics import MetricsServer
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +136,7 @@ class _Daemon:
         self._stderr: CapturedStderr | None = None
         self._before = _device_of(request.mount_point)
         self._ledger = Ledger(request.mount_point, os.environ)
+        self._metrics = self._make_metrics()
         self._parts = build(request.config, request.root, is_mount=True)
         if self._parts.about is not None:
             # As `empiarfs status --json` prints it, which asks us.
@@ -142,6 +146,14 @@ class _Daemon:
             request, self._parts, self._crawls, log_file, self._fuse.VERSION, self._passed
         )
         self._adapter = self._make_adapter()
+
+    def _make_metrics(self) -> MetricsServer | None:
+        listener = self._request.config.metrics
+        if listener is None:
+            return None
+        from empiarfs.mount.metrics import MetricsServer
+
+        return MetricsServer(listener, lambda: self._status({}))
 
     def _make_adapter(self) -> Any:
         config, fuse = self._request.config, self._fuse
@@ -203,6 +215,8 @@ class _Daemon:
             self._wait_until_it_answers()
             self._ledger.begin()
             self._register()
+            if self._metrics is not None:
+                self._metrics.serve()
             self._announce(self._description.summary())
             self._inform_service()
         except EmpiarFSError as exc:
@@ -285,7 +299,10 @@ class _Daemon:
             self._crawls.opened(pid, path)
 
     def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
-        return self._description.status()
+        return {
+            **self._description.status(),
+            "metrics": None if self._metrics is None else self._metrics.address,
+        }
 
     def _errors(self, request: Mapping[str, Any]) -> dict[str, object]:
         return {"pid": os.getpid(), **self._ledger.settle().to_values()}
@@ -337,6 +354,8 @@ class _Daemon:
         with self._lock:
             if self._closed:
                 return
+            if self._metrics is not None:
+                self._metrics.close()
             self._closed = True
             self._parts.close()
             # Last of all: who waited until now was refused.
