@@ -86,6 +86,7 @@ EXAMPLES: dict[str, Examples] = {
     "umount": (("empiarfs umount ~/empiar", "and wait until all is written"),),
     "status": (
         ("empiarfs status", "all mounts of yours"),
+        ("empiarfs status --watch", "what they do, second by second"),
         ("empiarfs status --errors --since 2h", "what programs were refused, for a job script"),
     ),
     "doctor": (

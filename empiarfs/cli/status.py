@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +34,7 @@ import click
 from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 from empiarfs.cli.terminal import amount, in_one_line
+from empiarfs.cli.watching import hits
 from empiarfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ _MOUNTED, _SILENT, _DEAD = "mounted", "does not answer", "dead"
 @click.command("status", cls=Command)
 @click.argument("mount_point", metavar="[MOUNTPOINT]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", is_flag=True, help="Show what they do, second by second, till Ctrl-C.")
 @click.option("--errors", is_flag=True, help="List what programs were refused; status 1 if any.")
 @click.option(
     "--since",
@@ -59,18 +62,28 @@ def command(
     *,
     mount_point: str | None,
     as_json: bool,
+    watch: bool,
     errors: bool,
     since: str | None,
     verbose: bool,
     quiet: bool,
 ) -> int:
     """Show the mounts of this user, or the one on MOUNTPOINT."""
+    if errors and watch:
+        raise click.UsageError("--watch and --errors don't go together")
     if errors:
         from empiarfs.cli.refusals import show_errors
 
         return show_errors(mount_point, since, as_json=as_json, quiet=quiet)
     if since is not None:
         raise click.UsageError("--since goes with --errors only")
+    if watch:
+        from empiarfs.cli import watching
+
+        if as_json:
+            raise click.UsageError("--watch and --json don't go together")
+        asked = every_mount if mount_point is None else partial(_only, mount_point)
+        return watching.watch(asked)
     found = every_mount() if mount_point is None else [_one(mount_point)]
     if as_json:
         click.echo(json.dumps({"mounts": found} if mount_point is None else found[0], indent=2))
@@ -107,6 +120,10 @@ def _one(mount_point: str) -> Status:
     owner = os.getuid() if mounted.owner is None else mounted.owner
     found = [item for item in registered(owner, os.environ) if item.record.mount_point == path]
     return _status(mounted, found[-1] if found else None)
+
+
+def _only(mount_point: str) -> list[Status]:
+    return [_one(mount_point)]
 
 
 def _status(mounted: MountedFileSystem, item: Registered | None) -> Status:
@@ -194,12 +211,14 @@ def _print_details(status: Status) -> None:
         ("open files", status.get("open_files")),
         ("log", status["log_file"]),
     ]
+    counters = status.get("counters", {})
+    lines.append(("bytes read", hits(counters)))
     if status["cache"].get("unwell"):
         lines.append(("cache disk", status["cache"]["unwell"]))
     lines += [("crawl", _crawl(crawl)) for crawl in status.get("crawls", ())]
     catalog = status.get("catalog", {})
     lines += [(f"catalog {name}", catalog[name]) for name in catalog if catalog[name]]
-    lines += [(name, count) for name, count in status.get("counters", {}).items() if count]
+    lines += [(name, count) for name, count in counters.items() if count]
     for name, value in lines:
         click.echo(f"{name.replace('_', ' ') + ':':<24}{_text(value)}")
 

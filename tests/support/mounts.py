@@ -72,6 +72,11 @@ class Mount:
         self._python = python
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What programs that ask about this mount need in their environment."""
+        return dict(self._environment)
+
+    @property
     def log(self) -> str:
         """Everything that the mount has logged so far, remounts included."""
         # The older files first: a long log is moved aside.

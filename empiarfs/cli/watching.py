@@ -1,0 +1,143 @@
+"""The live screen of `status --watch`: what each mount does, second by second.
+
+What a mount did in the last second is the difference of its counters; a mount that was made
+anew meanwhile begins with zeros, and is shown without rates for that second.
+
+Threading: used from one thread.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from empiarfs.cli.terminal import amount, in_one_line
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+Status = Mapping[str, Any]
+# Of a mount, as it is identified from one second to the next.
+_Key = tuple[object, object]
+
+_EVERY_S = 1.0
+
+
+def hits(counters: Mapping[str, int]) -> str | None:
+    """Return where the bytes came from that programs read; None if they read none.
+
+    >>> hits({"read_bytes": 200, "memory_bytes": 100, "disk_bytes": 50})
+    '50 % memory, 25 % disk, 25 % archive'
+    """
+    read = counters.get("read_bytes", 0)
+    if read <= 0:
+        return None
+    memory, disk = (
+        min(100, round(100 * counters.get(name, 0) / read))
+        for name in ("memory_bytes", "disk_bytes")
+    )
+    return f"{memory} % memory, {disk} % disk, {max(0, 100 - memory - disk)} % archive"
+
+
+def lines_of(before: Status | None, now: Status, seconds: float) -> list[tuple[str, str]]:
+    """Return what is shown of one mount, as names and values.
+
+    Args:
+        before: Its status `seconds` ago; None if it isn't known.
+        now: Its status.
+        seconds: More than 0.
+    """
+    lines = [("state", _state(now))]
+    cache = now.get("cache", {})
+    if cache.get("limit") is not None:
+        pinned = f", {amount(cache['pinned'])} pinned" if cache.get("pinned") else ""
+        unwell = f"; {cache['unwell']}" if cache.get("unwell") else ""
+        used = f"{amount(cache['used'])} of {amount(cache['limit'])}"
+        lines.append(("cache", f"{used}{pinned}{unwell}"))
+    counters = now.get("counters")
+    if counters is None:
+        return lines
+    done = _done(None if before is None else before.get("counters"), counters)
+    if done is not None:
+
+        def rate(name: str) -> str:
+            return f"{amount(int(max(0, done[name]) / seconds))}/s"
+
+        lines += [
+            ("archive", f"{rate('network_bytes')}, {now.get('connections')} connections"),
+            ("read", f"{rate('read_bytes')} ({hits(done) or 'nothing is read'})"),
+        ]
+    waiting = now.get("fetcher", {}).get("spans_waiting", 0)
+    lines += [
+        ("in all", f"{amount(counters['read_bytes'])} read ({hits(counters) or '-'}), "
+                   f"{amount(counters['network_bytes'])} from the archive"),
+        ("now", f"{now.get('open_files')} open files, {waiting} requests waiting"),
+        ("trouble", f"{counters['stalls']} stalls passed, {counters['retries']} asked again, "
+                    f"{counters['failed_reads']} failed reads, "
+                    f"{counters['failed_lookups']} failed look-ups"),
+    ]  # fmt: skip
+    return lines
+
+
+def _done(before: Mapping[str, int] | None, now: Mapping[str, int]) -> dict[str, int] | None:
+    if before is None or now["reads"] < before["reads"]:
+        return None
+    return {name: now[name] - before.get(name, 0) for name in now}
+
+
+def _state(status: Status) -> str:
+    reachability = status.get("reachability")
+    return f"{status['state']}, archive {reachability}" if reachability else str(status["state"])
+
+
+def watch(found: Callable[[], Sequence[Status]]) -> int:
+    """Show mounts until Ctrl-C, which is how it is meant to end; return the exit status.
+
+    Args:
+        found: Returns the status of each.
+
+    Raises:
+        click.UsageError: There is no terminal to show them on.
+    """
+    if not sys.stdout.isatty():
+        raise click.UsageError("--watch needs a terminal; ask `status --json` again and again")
+    from rich.live import Live
+
+    before: dict[_Key, Status] = {}
+    asked_s = time.monotonic()
+    try:
+        with Live(auto_refresh=False, screen=True) as live:
+            while True:
+                now, seconds = found(), max(0.001, time.monotonic() - asked_s)
+                asked_s += seconds
+                live.update(_screen(before, now, seconds), refresh=True)
+                before = {_key(each): each for each in now}
+                time.sleep(_EVERY_S)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _key(status: Status) -> _Key:
+    return status["mount_point"], status["pid"]
+
+
+def _screen(before: Mapping[_Key, Status], now: Sequence[Status], seconds: float) -> Group:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Text | Table] = [Text(time.strftime("%H:%M:%S  (Ctrl-C ends)"), style="dim")]
+    if not now:
+        parts.append(Text("nothing is mounted"))
+    for status in now:
+        where = f"{status['mount_point']}  {status['archive_url']}"
+        parts.append(Text(f"\n{in_one_line(where)}", style="bold"))
+        table = Table(box=None, show_header=False, padding=(0, 1))
+        for name, value in lines_of(before.get(_key(status)), status, seconds):
+            table.add_row(Text(name, style="dim"), Text(in_one_line(value)))
+        parts.append(table)
+    return Group(*parts)

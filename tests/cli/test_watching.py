@@ -1,0 +1,136 @@
+"""`status --watch`: rates are differences, and the screen ends when it is told to."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from empiarfs.cli.watching import hits, lines_of
+from empiarfs.stats import COUNTERS
+from tests.support.broken_server import BrokenServer
+from tests.support.mounts import mounted
+from tests.support.users import CHECKOUT
+
+DATA = os.urandom(3_000_000)
+
+
+def status(**counters: int) -> dict[str, Any]:
+    return {
+        "mount_point": "/m",
+        "pid": 1,
+        "state": "mounted",
+        "reachability": "online",
+        "connections": 3,
+        "open_files": 2,
+        "archive_url": "https://host/",
+        "cache": {"used": 10, "limit": 20_000, "pinned": 5, "unwell": None},
+        "fetcher": {"spans_waiting": 4},
+        "counters": dict.fromkeys(COUNTERS, 0) | counters,
+    }
+
+
+def test_rates_are_what_came_in_between() -> None:
+    before = status(reads=1, read_bytes=1_000, memory_bytes=1_000, network_bytes=7_000)
+    now = status(reads=5, read_bytes=9_000, memory_bytes=3_000, disk_bytes=2_000,
+                 network_bytes=17_000, stalls=2)  # fmt: skip
+    found = dict(lines_of(before, now, 2.0))
+
+    assert found["archive"] == "5 KB/s, 3 connections"
+    assert found["read"] == "4 KB/s (25 % memory, 25 % disk, 50 % archive)"
+    assert found["in all"].startswith("9 KB read (33 % memory, 22 % disk, 45 % archive), 17 KB")
+    assert found["cache"] == "10 B of 20 KB, 5 B pinned"
+    assert found["trouble"].startswith("2 stalls passed")
+
+
+def test_a_mount_that_was_made_anew_has_no_rates_yet() -> None:
+    before, now = status(reads=9, read_bytes=9), status(reads=1, read_bytes=1)
+
+    assert "archive" not in dict(lines_of(before, now, 1.0))
+    assert "archive" not in dict(lines_of(None, now, 1.0))
+
+
+def test_one_that_does_not_answer_is_shown_all_the_same() -> None:
+    silent = {"mount_point": "/m", "pid": 1, "state": "does not answer", "cache": {}}
+
+    assert lines_of(None, silent, 1.0) == [("state", "does not answer")]
+
+
+def test_nothing_read_has_no_hits() -> None:
+    assert hits({"read_bytes": 0}) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--watch",), "needs a terminal"),
+        (("--watch", "--json"), "don't go together"),
+        (("--watch", "--errors"), "don't go together"),
+    ],
+)
+def test_wrong_words_are_told(words: tuple[str, ...], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "empiarfs", "status", *words],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def shown_until(descriptor: int, pattern: str, timeout_s: float = 60.0) -> str:
+    """Read from a terminal until something is shown; without what steers it."""
+    data, end_s = b"", time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        if select.select([descriptor], [], [], 0.2)[0]:
+            data += os.read(descriptor, 65536)
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode(errors="replace"))
+        if re.search(pattern, text):
+            return text
+    raise AssertionError(f"{pattern} was never shown, but {data[-2000:]!r}")
+
+
+@pytest.mark.fuse
+def test_a_terminal_shows_a_mount_until_ctrl_c(tmp_path: Path) -> None:
+    with (
+        BrokenServer({"10934/data/a.mrc": DATA}) as server,
+        mounted(server.url) as mount,
+    ):
+        assert (mount.path / "10934/data/a.mrc").read_bytes() == DATA
+        screen, terminal = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "empiarfs", "status", "--watch", str(mount.path)],
+            cwd=CHECKOUT,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=subprocess.PIPE,
+            env={**mount.environment, "TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
+        )
+        try:
+            text = shown_until(screen, r"trouble\s+\d+ stalls passed")
+            assert str(mount.path) in text
+            assert "mounted, archive online" in text
+            assert re.search(r"in all\s+3 MB read", text)
+            # The rates of a second come with the next screen.
+            shown_until(screen, r"archive\s+0 B/s, ")
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60)[1] == b""
+            assert process.returncode == 0
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(terminal)
+            os.close(screen)
