@@ -14,7 +14,9 @@ and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspe
 `metrics` (where they are served, or null), `open_files`, `catalog` (`unwell`, and `rebuilt`:
 what was set aside, and why), `counters`,
 `crawls` (programs that go, or went, through all of the archive: `pid`, `program`, `began_s`,
-`last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`).
+`last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`), `readers`
+(the ten processes that read most: `pid`, `program`, `read_bytes`, `files` that it opened,
+`open_files` now, `began_s`, `last_s`, `has_ended`).
 With a mount point it is that object, without one `{"mounts": [...]}`. Keys may be added, and
 don't change.
 
@@ -34,7 +36,7 @@ import click
 from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 from empiarfs.cli.terminal import amount, in_one_line
-from empiarfs.cli.watching import hits
+from empiarfs.cli.watching import hits, reader_text
 from empiarfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -215,6 +217,7 @@ def _print_details(status: Status) -> None:
     lines.append(("bytes read", hits(counters)))
     if status["cache"].get("unwell"):
         lines.append(("cache disk", status["cache"]["unwell"]))
+    lines += [("reader", reader_text(each)) for each in status.get("readers", ())]
     lines += [("crawl", _crawl(crawl)) for crawl in status.get("crawls", ())]
     catalog = status.get("catalog", {})
     lines += [(f"catalog {name}", catalog[name]) for name in catalog if catalog[name]]

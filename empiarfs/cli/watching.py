@@ -25,6 +25,7 @@ Status = Mapping[str, Any]
 _Key = tuple[object, object]
 
 _EVERY_S = 1.0
+_READERS_SHOWN = 3
 
 
 def hits(counters: Mapping[str, int]) -> str | None:
@@ -80,7 +81,43 @@ def lines_of(before: Status | None, now: Status, seconds: float) -> list[tuple[s
                     f"{counters['failed_reads']} failed reads, "
                     f"{counters['failed_lookups']} failed look-ups"),
     ]  # fmt: skip
-    return lines
+    return lines + _reader_lines(before, now, seconds)
+
+
+def reader_text(reader: Status, rate: str = "") -> str:
+    """Return what a program read, in words.
+
+    Args:
+        reader: One of `readers` of a status.
+        rate: How fast it reads, if that is known.
+    """
+    now = "ended" if reader["has_ended"] else f"{reader['open_files']} open"
+    files = f"{reader['files']} file{'s' * (reader['files'] != 1)}"
+    name = reader["program"] or "a program"
+    return in_one_line(
+        f"{name} (process {reader['pid']}): {rate}{amount(reader['read_bytes'])} of {files}, {now}"
+    )
+
+
+def _reader_lines(before: Status | None, now: Status, seconds: float) -> list[tuple[str, str]]:
+    """Return lines of the programs that read most since `before`."""
+    if before is None:
+        return []
+    read = {_reader_key(each): each["read_bytes"] for each in before.get("readers", ())}
+    since = [
+        (max(0, each["read_bytes"] - read.get(_reader_key(each), 0)), each)
+        for each in now.get("readers", ())
+    ]
+    since.sort(key=lambda pair: -pair[0])
+    return [
+        ("reader", reader_text(each, f"{amount(int(size / seconds))}/s, "))
+        for size, each in since[:_READERS_SHOWN]
+        if size or not each["has_ended"]
+    ]
+
+
+def _reader_key(reader: Status) -> tuple[object, object]:
+    return reader["pid"], reader["program"]
 
 
 def _done(before: Mapping[str, int] | None, now: Mapping[str, int]) -> dict[str, int] | None:

@@ -8,6 +8,7 @@
     stat_structure.py  attributes become a `stat`
     handles.py         what is open
     callers.py         who asks, and whether they still wait
+    readers.py         which programs read how much
     invalidation.py    tells the kernel what has changed
     session.py         mounts
     library.py         picks libfuse; the only module to import mfusepy
@@ -23,6 +24,7 @@ from empiarfs.fuse.errnos import ERRNO_BY_ERROR, errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.library import VERSION, can_invalidate
+from empiarfs.fuse.readers import Readers
 from empiarfs.fuse.session import SUBTYPE, SessionOptions, serve
 from empiarfs.fuse.xattr import XattrFuseAdapter
 
@@ -35,6 +37,7 @@ __all__ = [
     "Files",
     "FuseAdapter",
     "Invalidator",
+    "Readers",
     "SessionOptions",
     "XattrFuseAdapter",
     "can_invalidate",

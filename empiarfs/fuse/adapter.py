@@ -41,6 +41,7 @@ from empiarfs.fuse.handles import Handles, OpenDirectory, OpenFile
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.journeys import Journeys
 from empiarfs.fuse.library import mfusepy
+from empiarfs.fuse.readers import Readers
 from empiarfs.fuse.stat_structure import BLOCK_SIZE, StatMaker
 from empiarfs.ledger import Refusal
 from empiarfs.patience import Patience
@@ -101,6 +102,7 @@ class FuseAdapter(mfusepy.Operations):
             a function that tells whether the mount ends.
         refused: Takes down what a program was refused; must not wait for anything.
         opened_directory: Takes down which process or thread opens which directory; the same.
+        readers: Takes down which process reads how much.
     """
 
     use_ns = True
@@ -118,6 +120,7 @@ class FuseAdapter(mfusepy.Operations):
         caller: Callable[[Callable[[], bool]], Caller] = current_caller,
         refused: Callable[[Refusal], None] = lambda refusal: None,
         opened_directory: Callable[[int, str], None] = lambda pid, path: None,
+        readers: Readers | None = None,
     ) -> None:
         self._files = files
         self._config = config
@@ -126,6 +129,7 @@ class FuseAdapter(mfusepy.Operations):
         self._caller = caller
         self._refused = refused
         self._opened_directory = opened_directory
+        self._readers = Readers() if readers is None else readers
         self._ending = threading.Event()
         self._handles = Handles()
         self._journeys = Journeys(config.lookup_s)
@@ -338,6 +342,7 @@ class FuseAdapter(mfusepy.Operations):
             self._files.release(opened.handle)
             raise
         self._handles.add(opened.handle, OpenFile(inner_path(path), size))
+        self._readers.opened(opened.handle, self._caller(self._ending.is_set).pid)
         info.fh = opened.handle
         info.keep_cache = int(opened.keep_cache)
         info.direct_io = int(opened.direct_io)
@@ -353,12 +358,15 @@ class FuseAdapter(mfusepy.Operations):
             raise EmpiarFSError(
                 f"{len(data)} bytes at {offset} where {expected} are due; a mistake of empiarfs"
             )
+        self._readers.read(info.fh, len(data))
         return data
 
     @answers
     def release(self, path: str | None, info: FileInfo) -> int:
         """Close a file."""
         self._handles.remove(info.fh)
+        # Before the handle's number can be used again.
+        self._readers.released(info.fh)
         self._files.release(info.fh)
         return 0
 

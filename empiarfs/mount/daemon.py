@@ -145,6 +145,7 @@ class _Daemon:
         self._description = Description(
             request, self._parts, self._crawls, log_file, self._fuse.VERSION, self._passed
         )
+        self._readers = self._fuse.Readers()
         self._adapter = self._make_adapter()
 
     def _make_metrics(self) -> MetricsServer | None:
@@ -172,6 +173,7 @@ class _Daemon:
             invalidator=fuse.Invalidator() if fuse.can_invalidate() else None,
             refused=self._ledger.note,
             opened_directory=self._note_opened,
+            readers=self._readers,
         )
 
     def serve(self) -> None:
@@ -302,6 +304,7 @@ class _Daemon:
         return {
             **self._description.status(),
             "metrics": None if self._metrics is None else self._metrics.address,
+            "readers": self._readers.as_json(),
         }
 
     def _errors(self, request: Mapping[str, Any]) -> dict[str, object]:

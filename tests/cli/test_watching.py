@@ -65,6 +65,23 @@ def test_one_that_does_not_answer_is_shown_all_the_same() -> None:
     assert lines_of(None, silent, 1.0) == [("state", "does not answer")]
 
 
+def reader(pid: int, size: int, *, has_ended: bool = False) -> dict[str, object]:
+    return {"pid": pid, "program": f"p{pid}", "read_bytes": size, "files": 1, "open_files": 2,
+            "has_ended": has_ended}  # fmt: skip
+
+
+def test_programs_that_read_most_just_then_come_first() -> None:
+    before, now = status(), status()
+    before["readers"] = [reader(1, 5_000_000), reader(2, 100), reader(3, 9_000, has_ended=True)]
+    now["readers"] = [reader(1, 5_000_000), reader(2, 4_100), reader(3, 9_000, has_ended=True)]
+    found = [value for name, value in lines_of(before, now, 2.0) if name == "reader"]
+
+    assert found == [
+        "p2 (process 2): 2 KB/s, 4.1 KB of 1 file, 2 open",
+        "p1 (process 1): 0 B/s, 5 MB of 1 file, 2 open",
+    ]
+
+
 def test_nothing_read_has_no_hits() -> None:
     assert hits({"read_bytes": 0}) is None
 
