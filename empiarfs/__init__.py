@@ -7,9 +7,9 @@ In Python the same files can be read without a mount:
     with empiarfs.open("10934/data/x.mrc") as file:
         header = file.read(1024)
 
-docs/python.md describes what there is: `open`, `entry`, `imread`, `path`, `prefetch`,
-`configure`, `close`. They are imported when they are first used, so that to import this package
-costs nothing; their types stand in `__init__.pyi`.
+docs/python.md describes what there is: `open`, `unpack`, `entry`, `imread`, `path`,
+`prefetch`, `configure`, `close`. They are imported when they are first used, so that to import
+this package costs nothing; their types stand in `__init__.pyi`.
 """
 
 import importlib
@@ -20,6 +20,7 @@ _PLACES = {
     "ArchiveEntry": "entry",
     "ArchiveFile": "file",
     "Files": "entry",
+    "UnpackedFile": "unpacked",
     "close": "session",
     "configure": "session",
     "entry": "entry",
@@ -27,6 +28,7 @@ _PLACES = {
     "open": "file",
     "path": "local",
     "prefetch": "hints",
+    "unpack": "unpacked",
 }
 
 __all__ = ["__version__", *_PLACES]

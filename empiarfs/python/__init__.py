@@ -7,8 +7,10 @@ choosing.py     finds those
 local.py        a local path of a file: in a mount, or of a copy
 hints.py        what will be read soon
 filesystem.py   for fsspec
-arrays.py       images as NumPy arrays: MRC
-tiffs.py        the same of TIFF and EER
+arrays.py       images as NumPy arrays
+mrcs.py         those of MRC files
+tiffs.py        those of TIFF and EER files
+unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
 failures.py     what goes wrong, as Python's own exceptions
 
 It is built of the parts that a mount is built of, on the same cache directory, catalog and

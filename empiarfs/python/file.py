@@ -141,6 +141,10 @@ class ArchiveFile(io.RawIOBase):
             raise ValueError(f"{size} bytes at {offset} can't be read")
         return b"".join(self._parts(offset, min(offset + size, self.size)))
 
+    def holds(self, stop: int) -> bool:
+        """Tell whether it has at least so many bytes."""
+        return stop <= self.size
+
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
         """Yield the bytes of each range; they are fetched side by side, and nothing else is.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from empiarfs.formats.regions import Corners, Frames, checked_region, chosen_frames
 from empiarfs.python.file import ArchiveFile
+from empiarfs.python.unpacked import Spool
 
 try:
     import numpy
@@ -33,11 +34,11 @@ _MOST_PACKED = 2_000
 _SMALL = 64 * 1024 * 1024
 
 
-def read_tiff(file: ArchiveFile, frames: Frames, region: Corners | None) -> NDArray[Any]:
+def read_tiff(file: ArchiveFile | Spool, frames: Frames, region: Corners | None) -> NDArray[Any]:
     """Return frames of a file; see `empiarfs.python.arrays.imread`."""
     try:
         with tifffile.TiffFile(file, name=file.path) as opened:
-            every = opened.pages
+            every: Any = _Complete(opened.pages)
             if opened.is_eer and every[0].compression == 1:
                 every = _Later(every)
             pages = _pages(every, frames)
@@ -55,6 +56,33 @@ def read_tiff(file: ArchiveFile, frames: Frames, region: Corners | None) -> NDAr
     if isinstance(frames, int) or (frames is None and len(made) == 1):
         return made[0]
     return numpy.stack(made)
+
+
+class _Complete:
+    """The frames of a file, which are counted only where their chain comes to its end.
+
+    tifffile takes it for the end when the next directory can't be read.
+    """
+
+    def __init__(self, pages: Any) -> None:
+        self._pages = pages
+
+    def __len__(self) -> int:
+        count = len(self._pages)
+        if not count:
+            return 0
+        form, file = self._pages.parent.tiff, self._pages.parent.filehandle
+        offset = self._pages[count - 1].offset
+        file.seek(offset)
+        [tags] = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(offset + form.tagnosize + tags * form.tagsize)
+        # Some writers leave the last one out.
+        if any(file.read(form.offsetsize)):
+            raise ValueError(f"what comes behind frame {count - 1} can't be read")
+        return count
+
+    def __getitem__(self, number: int) -> Any:
+        return self._pages[number]
 
 
 class _Later:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import doctest
 import io
 import re
@@ -38,6 +39,8 @@ def url() -> Iterator[str]:
         tree.write_file(data / "particles.star", b"data_optics\n\nloop_\n_rlnVoltage #1\n300\n")
         with mrcfile.new(data / "stack.mrcs", numpy.zeros((15, 100, 100), "float32")) as stack:
             stack.set_image_stack()
+        packed = bz2.compress((data / "stack.mrcs").read_bytes())
+        tree.write_file(data / "movies/old_001.mrcs.bz2", packed)
         tree.set_times(root)
         with ApacheServer(root) as server:
             yield server.url
