@@ -7,9 +7,8 @@ In Python the same files can be read without a mount:
     with empiarfs.open("10934/data/x.mrc") as file:
         header = file.read(1024)
 
-docs/python.md describes what there is: `open`, `unpack`, `entry`, `imread`, `path`,
-`prefetch`, `configure`, `close`. They are imported when they are first used, so that to import
-this package costs nothing; their types stand in `__init__.pyi`.
+docs/python.md describes what there is. All of it is imported when it is first used, so that to
+import this package costs nothing; the types stand in `__init__.pyi`.
 """
 
 import importlib
@@ -28,6 +27,8 @@ _PLACES = {
     "open": "file",
     "path": "local",
     "prefetch": "hints",
+    "read_mdoc": "tables",
+    "read_star": "tables",
     "unpack": "unpacked",
 }
 

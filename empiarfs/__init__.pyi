@@ -8,6 +8,8 @@ from empiarfs.python.hints import prefetch as prefetch
 from empiarfs.python.local import path as path
 from empiarfs.python.session import close as close
 from empiarfs.python.session import configure as configure
+from empiarfs.python.tables import read_mdoc as read_mdoc
+from empiarfs.python.tables import read_star as read_star
 from empiarfs.python.unpacked import UnpackedFile as UnpackedFile
 from empiarfs.python.unpacked import unpack as unpack
 

@@ -19,6 +19,13 @@ _MOST_KEYS = 200
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LONGEST_LINE = 4096
 _SECTIONS = ("ZValue", "FrameSet", "MontSection", "Image")
+# Texts that may look like numbers.
+_TEXTS = frozenset(("SubFramePath", "ImageFile", "DateTime", "ChannelName", "NavigatorLabel"))
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_REAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?|nan|-?inf")
+
+Value = str | int | float | tuple[int, ...] | tuple[float, ...]
+"""A number, several, or a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,68 @@ class MdocFile:
     tilt_angles: tuple[float, float] | None
     section_keys: tuple[str, ...]
     is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MdocSection:
+    """What an mdoc file says of one image.
+
+    Attributes:
+        kind: "ZValue", "FrameSet", "MontSection" or "Image".
+        number: Its number in the stack; None if that is none, as for "Image".
+        name: What the section's title says, such as "0", or a file for "Image".
+        values: By name; numbers as numbers, several of them as tuples.
+    """
+
+    kind: str
+    number: int | None
+    name: str
+    values: dict[str, Value]
+
+    @property
+    def tilt_angle(self) -> float | None:
+        """Degrees; None if it isn't told."""
+        return self._real("TiltAngle")
+
+    @property
+    def exposure_dose(self) -> float | None:
+        """Electrons for each Å²; None if it isn't told."""
+        return self._real("ExposureDose")
+
+    @property
+    def pixel_spacing(self) -> float | None:
+        """Å for each pixel; None if it isn't told."""
+        return self._real("PixelSpacing")
+
+    @property
+    def defocus(self) -> float | None:
+        """Micrometres, as the microscope was set; None if it isn't told."""
+        return self._real("Defocus")
+
+    @property
+    def movie(self) -> str | None:
+        """Path of the recorded frames on the microscope's computer; None if it isn't told."""
+        value = self.values.get("SubFramePath")
+        return value if isinstance(value, str) else None
+
+    def _real(self, name: str) -> float | None:
+        value = self.values.get(name)
+        return float(value) if isinstance(value, (int, float)) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Mdoc:
+    """All that an mdoc file says.
+
+    Attributes:
+        values: Of the whole file, by name; numbers as numbers, several of them as tuples.
+        titles: Its titles.
+        sections: What it says of each image, in their order.
+    """
+
+    values: dict[str, Value]
+    titles: tuple[str, ...]
+    sections: tuple[MdocSection, ...]
 
 
 def parse_mdoc(window: Window) -> MdocFile:
@@ -75,16 +144,56 @@ def parse_mdoc(window: Window) -> MdocFile:
     )
 
 
+def all_of_mdoc(window: Window) -> Mdoc:
+    """Return all that the file says; of a name that comes twice in a section, the last value.
+
+    Raises:
+        FormatError: It says nothing in mdoc's way, or is longer than may be read.
+    """
+    values: dict[str, Value] = {}
+    titles: list[str] = []
+    sections: list[MdocSection] = []
+    for is_title, name, value in _lines(window, _whole(window), "surrogateescape"):
+        if not is_title:
+            (sections[-1].values if sections else values)[name] = _value(name, value)
+        elif name in _SECTIONS:
+            number = int(value) if _INTEGER.fullmatch(value) else None
+            sections.append(MdocSection(name, number, value, {}))
+        elif name == "T":
+            titles.append(value)
+    if not (values or titles or sections):
+        raise FormatError("no mdoc: it has no line such as `name = value`")
+    return Mdoc(values, tuple(titles), tuple(sections))
+
+
+def _value(name: str, text: str) -> Value:
+    words = text.split()
+    if not words or name in _TEXTS:
+        return text
+    if all(map(_INTEGER.fullmatch, words)):
+        integers = tuple(map(int, words))
+        return integers[0] if len(integers) == 1 else integers
+    if all(map(_REAL.fullmatch, words)):
+        reals = tuple(map(float, words))
+        return reals[0] if len(reals) == 1 else reals
+    return text
+
+
+def _whole(window: Window) -> int:
+    """Return how many bytes the file has, if that isn't too much."""
+    if window.size > min(window.left, _MOST_BYTES):
+        raise FormatError(f"it has {window.size} bytes, and {_MOST_BYTES} may be read")
+    return window.size
+
+
 def files_in_mdoc(window: Window) -> Names:
     """Return the files that were recorded, as `SubFramePath`, and the stack, `ImageFile`.
 
     Raises:
         FormatError: It names none, or is longer than may be read.
     """
-    if window.size > min(window.left, _MOST_BYTES):
-        raise FormatError(f"it has {window.size} bytes, and {_MOST_BYTES} may be read")
     names = Names()
-    for _, name, value in _lines(window, window.size, "surrogateescape"):
+    for _, name, value in _lines(window, _whole(window), "surrogateescape"):
         if name in ("SubFramePath", "ImageFile"):
             names.add(name, value)
     if not names:

@@ -11,6 +11,7 @@ arrays.py       images as NumPy arrays
 mrcs.py         those of MRC files
 tiffs.py        those of TIFF and EER files
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
+tables.py       STAR and mdoc files
 failures.py     what goes wrong, as Python's own exceptions
 
 It is built of the parts that a mount is built of, on the same cache directory, catalog and

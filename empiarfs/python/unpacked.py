@@ -257,33 +257,43 @@ def unpack(file: str | os.PathLike[str] | ArchiveFile) -> UnpackedFile:
     raise ValueError(f"{opened.path}: packed neither by bzip2 nor by gzip")
 
 
+def plain(file: ArchiveFile) -> io.RawIOBase:
+    """Return the bytes of a file from its start, unpacked if it is packed."""
+    return UnpackedFile(file) if is_packed(file.pread(_MAGIC_SIZE, 0)) else View(file)
+
+
 def is_packed(head: bytes) -> bool:
     """Tell whether a file that begins so can be unpacked."""
     return head.startswith(tuple(_OPENERS))
 
 
-class _Packed(io.RawIOBase):
-    """The packed bytes for an unpacker, with a position of its own; never closes the file."""
+class View(io.RawIOBase):
+    """The bytes of a file as they are, with a position of its own; it never closes the file."""
 
     def __init__(self, file: ArchiveFile) -> None:
         self._file = file
         self._position = 0
 
     def readable(self) -> bool:
+        """Tell that it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Tell that it can be read anywhere."""
         return True
 
     def tell(self) -> int:
+        """Return the offset of the next read."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move the next read, and return its offset."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.size}
         self._position = bases[whence] + offset
         return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill the buffer, and return how many bytes that were; fewer only at the end."""
         view = memoryview(buffer).cast("B")
         data = self._file.pread(len(view), self._position)
         view[: len(data)] = data
@@ -294,7 +304,7 @@ class _Packed(io.RawIOBase):
 def _stream(packed: ArchiveFile) -> Any:
     head = packed.pread(_MAGIC_SIZE, 0)
     opener = next(each for magic, each in _OPENERS.items() if head.startswith(magic))
-    return opener(io.BufferedReader(_Packed(packed), _BUFFER))
+    return opener(io.BufferedReader(View(packed), _BUFFER))
 
 
 def _filled(stream: Any, position: int, view: memoryview) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from empiarfs.formats import FormatError, Window, contents_of
 from empiarfs.formats.hdf5 import SIGNATURE, Hdf5File, parse_hdf5
-from empiarfs.formats.mdoc import parse_mdoc
+from empiarfs.formats.mdoc import all_of_mdoc, parse_mdoc
 from empiarfs.formats.star import parse_star
 
 MDOC = """PixelSpacing = 2.7
@@ -173,3 +173,17 @@ def test_a_broken_file_keeps_its_format_and_says_why() -> None:
 
     assert (found.kind, found.details) == ("HDF5", None)
     assert "signature" in found.problem
+
+
+@given(st.text(alphabet="[]=ZValueTFrmSt 0123456789.-+e\n", max_size=400))
+def test_of_an_mdoc_file_every_line_is_told_or_none(text: str) -> None:
+    window = window_on(text.encode())
+    try:
+        found = all_of_mdoc(window)
+    except FormatError:
+        return
+    told = parse_mdoc(window_on(text.encode()))
+
+    assert (found.values.keys(), found.titles) == (told.values.keys(), told.titles)
+    assert len(found.sections) == told.sections
+    assert {name for each in found.sections for name in each.values} == set(told.section_keys)

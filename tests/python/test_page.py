@@ -24,6 +24,17 @@ from tests.support.users import CHECKOUT
 
 pytestmark = pytest.mark.apache
 
+STAR = b"data_optics\n\nloop_\n_rlnVoltage #1\n300\n\ndata_particles\n\nloop_\n_rlnImageName #1\n"
+STAR += b"".join(b"%06d@stack.mrcs\n" % number for number in (7, 2, 3))
+MDOC = b"""ImageSize = 5760 4092
+
+[ZValue = 0]
+TiltAngle = -60.01
+StagePosition = -12.3 4
+
+[ZValue = 1]
+TiltAngle = -57.0
+"""
 PAGE = CHECKOUT / "docs" / "python.md"
 
 
@@ -36,7 +47,8 @@ def url() -> Iterator[str]:
         tifffile.imwrite(movie, numpy.zeros((8, 256, 320), "uint16"), photometric="minisblack")
         for number in (1, 2, 3):
             tree.write_file(data / f"movies/movie_00{number}.tif", movie.getvalue())
-        tree.write_file(data / "particles.star", b"data_optics\n\nloop_\n_rlnVoltage #1\n300\n")
+        tree.write_file(data / "particles.star", STAR)
+        tree.write_file(data / "movies/TS_006.mdoc", MDOC)
         with mrcfile.new(data / "stack.mrcs", numpy.zeros((15, 100, 100), "float32")) as stack:
             stack.set_image_stack()
         packed = bz2.compress((data / "stack.mrcs").read_bytes())
