@@ -6,6 +6,8 @@ from empiarfs.python.file import ArchiveFile as ArchiveFile
 from empiarfs.python.file import open as open  # noqa: A004 # as gzip has one
 from empiarfs.python.hints import prefetch as prefetch
 from empiarfs.python.local import path as path
+from empiarfs.python.particles import Particles as Particles
+from empiarfs.python.particles import particles as particles
 from empiarfs.python.session import close as close
 from empiarfs.python.session import configure as configure
 from empiarfs.python.tables import read_mdoc as read_mdoc

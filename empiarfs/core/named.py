@@ -84,25 +84,27 @@ class NamedFiles:
         """Return what each of the lists means, of the files that were noticed."""
         return [self._found(paths) for paths in self._lists]
 
+    def of_each(self) -> list[dict[str, tuple[str, ...]]]:
+        """Return which files each path of each of the lists means."""
+        return [self._of_each(paths) for paths in self._lists]
+
     def _found(self, paths: list[str]) -> Found:
+        of_each = self._of_each(paths)
+        files = dict.fromkeys(file for those in of_each.values() for file in those)
+        missing = tuple(path for path, those in of_each.items() if not those)
+        ambiguous = tuple(path for path, those in of_each.items() if len(those) > 1)
+        return Found(tuple(files), missing, ambiguous)
+
+    def _of_each(self, paths: list[str]) -> dict[str, tuple[str, ...]]:
         nodes = {path: self._nearest(path) for path in paths}
         taken: dict[str, int] = {}
-        meant: dict[int, list[str]] = {}
+        meant: dict[int, tuple[str, ...]] = {}
         for depth, node in sorted(nodes.values(), key=lambda each: -each[0]):
             if depth and id(node) not in meant:
                 free = [file for file in node.all_files() if taken.get(file, depth) == depth]
-                meant[id(node)] = free
+                meant[id(node)] = tuple(free)
                 taken.update(dict.fromkeys(free, depth))
-        files: dict[str, None] = {}
-        missing, ambiguous = [], []
-        for path, (_, node) in nodes.items():
-            those = meant.get(id(node), [])
-            files.update(dict.fromkeys(those))
-            if not those:
-                missing.append(path)
-            elif len(those) > 1:
-                ambiguous.append(path)
-        return Found(tuple(files), tuple(missing), tuple(ambiguous))
+        return {path: meant.get(id(node), ()) for path, (_, node) in nodes.items()}
 
     def _nearest(self, path: str) -> tuple[int, _Node]:
         """Return how many components a path shares with files at most, and where they are."""

@@ -9,7 +9,8 @@ beginning to its end. `parse_star` tells of one that is too long the first part,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from empiarfs.formats.names import Names
@@ -23,7 +24,10 @@ _LONGEST_LINE = 64 * 1024
 # A quote ends a value only before a blank.
 _VALUE = re.compile(rb"""'(.*?)'(?=\s|\Z)|"(.*?)"(?=\s|\Z)|\S+""")
 
-FILE_COLUMNS = ("rlnMicrographMovieName", "rlnMicrographName", "rlnImageName")
+_NUMBER = re.compile("[0-9]{1,15}")
+_MOST_FILES = 1_000_000
+_IMAGES = "rlnImageName"
+FILE_COLUMNS = ("rlnMicrographMovieName", "rlnMicrographName", _IMAGES)
 """RELION's columns that name images; https://relion.readthedocs.io, "Conventions"."""
 
 
@@ -77,6 +81,21 @@ def parse_star(window: Window) -> StarFile:
     return StarFile(tuple(blocks), most == window.size)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedImages:
+    """The images that a table names, row by row, in little memory.
+
+    Attributes:
+        files: What the table calls their files, each once.
+        places: For each row the place of its file in `files`.
+        numbers: For each row the image's number in that file, from 0.
+    """
+
+    files: tuple[str, ...]
+    places: array[int]
+    numbers: array[int]
+
+
 def files_in_star(window: Window) -> Names:
     """Return the files that a table names, by column, without the number of an image.
 
@@ -84,33 +103,83 @@ def files_in_star(window: Window) -> Names:
         FormatError: No column names files, a row lacks some of its values, or the file is
             longer than may be read.
     """
+    names = Names()
+    for column, value in _cells(window, FILE_COLUMNS):
+        if value is None:
+            names.begin(column)
+        else:
+            names.add(column, _file(value))
+    if not names:
+        raise FormatError(f"it names no files: none of its columns is {', '.join(FILE_COLUMNS)}")
+    return names
+
+
+def images_in_star(window: Window) -> NamedImages:
+    """Return the images that a table names as `000001@stack.mrcs`, in the order of its rows.
+
+    Raises:
+        FormatError: It has no column `rlnImageName`, a name isn't one, a row lacks some of its
+            values, or the file is longer than may be read.
+    """
+    files: dict[str, int] = {}
+    places, numbers = array("l"), array("l")
+    is_there = False
+    for _, value in _cells(window, (_IMAGES,)):
+        is_there = True
+        if value is None:
+            continue
+        number, file = split_image(value.decode("utf-8", "surrogateescape"))
+        if file not in files and len(files) == _MOST_FILES:
+            raise FormatError(f"it names more than {_MOST_FILES} files")
+        places.append(files.setdefault(file, len(files)))
+        numbers.append(number)
+    if not is_there:
+        raise FormatError(f"it names no images: it has no column {_IMAGES}")
+    return NamedImages(tuple(files), places, numbers)
+
+
+def split_image(name: str) -> tuple[int, str]:
+    """Return the number of an image in its file, from 0, and the file.
+
+    Raises:
+        FormatError: It names none.
+
+    >>> split_image("000012@Extract/stack.mrcs"), split_image("one.mrc")
+    ((11, 'Extract/stack.mrcs'), (0, 'one.mrc'))
+    """
+    number, mark, file = name.rpartition("@")
+    if not mark:
+        number = "1"
+    if not _NUMBER.fullmatch(number) or not int(number) or not file:
+        raise FormatError(f"{_cut(name.encode('utf-8', 'replace'))} names no image")
+    return int(number) - 1, file
+
+
+def _cells(window: Window, wanted: Container[str]) -> Iterator[tuple[str, bytes | None]]:
+    """Yield the values in some columns, row by row; None for a column of a loop that begins."""
     if window.size > window.left:
         raise FormatError(f"it has {window.size} bytes, and {window.left} may be read")
-    names = Names()
-    wanted: list[tuple[int, str]] = []
+    found: list[tuple[int, str]] = []
     columns, loop = 0, False
     for kind, words in _statements(window, window.size):
-        if kind == "row" and wanted and loop:
+        if kind == "row" and found and loop:
             values = _values(words)
-            for index, column in wanted:
+            for index, column in found:
                 if index >= len(values):
                     raise FormatError(
                         f"a row has {len(values)} of {columns} values: {_cut(words)}"
                     )
-                names.add(column, _file(values[index]))
+                yield column, values[index]
         elif kind in ("block", "loop"):
-            wanted, columns, loop = [], 0, kind == "loop"
+            found, columns, loop = [], 0, kind == "loop"
         elif kind == "column":
             column = _text(words.split()[0][1:])
-            if column in FILE_COLUMNS and loop:
-                names.begin(column)
-                wanted.append((columns, column))
-            elif column in FILE_COLUMNS:
-                names.add(column, _file((_values(words)[1:] or [b""])[0]))
+            if column in wanted and loop:
+                yield column, None
+                found.append((columns, column))
+            elif column in wanted:
+                yield column, (_values(words)[1:] or [b""])[0]
             columns += 1
-    if not names:
-        raise FormatError(f"it names no files: none of its columns is {', '.join(FILE_COLUMNS)}")
-    return names
 
 
 def _values(words: bytes) -> list[bytes]:

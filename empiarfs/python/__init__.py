@@ -11,6 +11,7 @@ arrays.py       images as NumPy arrays
 mrcs.py         those of MRC files
 tiffs.py        those of TIFF and EER files
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
+particles.py    single images of large stacks
 tables.py       STAR and mdoc files
 failures.py     what goes wrong, as Python's own exceptions
 

@@ -9,7 +9,7 @@ Threading: used from one thread.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from empiarfs.browse import Browser, Item
 from empiarfs.core.entries.values import Entry
+from empiarfs.core.named import NamedFiles
 from empiarfs.core.selection import Selection
 from empiarfs.core.selectors import Described, Selectors, stated_by
 from empiarfs.errors import ConfigError, EmpiarFSError, NoSuchNameError
@@ -118,15 +119,15 @@ def tables_of(session: Session, means: Selectors) -> list[Table]:
         SelectorError: One isn't what it should be.
     """
     return [
-        read_table(word, f"from-{kind}", kind, partial(_opened, session, word))
+        read_table(word, f"from-{kind}", kind, partial(opened_window, session, word))
         for kind, words in (("star", means.from_star), ("cs", means.from_cs))
         for word in words
     ]
 
 
 @contextmanager
-def _opened(session: Session, word: str) -> Iterator[Window]:
-    """Lend the bytes of a table."""
+def opened_window(session: Session, word: str) -> Iterator[Window]:
+    """Lend the bytes of a table, in the archive or on a local disk."""
     try:
         session, path = located(word, session)
     except ConfigError:
@@ -182,7 +183,9 @@ def matching(
 
     lists = walk()
     if means.names_files:
-        place = Place(walk, lambda path: partial(_opened, session, path), lambda item: item.path)
+        place = Place(
+            walk, lambda path: partial(opened_window, session, path), lambda item: item.path
+        )
         lists = iter([_named(place, means, tables)])
     for items in lists:
         for item in items:
@@ -192,6 +195,24 @@ def matching(
                 and known.holds(item.path, means.roles)
             ):
                 yield item.path
+
+
+def named_files(session: Session, root: str, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return which files below a directory of the archive are meant by names in a table.
+
+    Raises:
+        OSError: A directory can't be looked into.
+    """
+
+    def ask(live: Live) -> dict[str, tuple[str, ...]]:
+        files, browser = NamedFiles([names]), live.browser
+        for _, items in browser.walk(browser.look(root), lambda item: True, _raise):
+            for item in items:
+                if not item.is_directory:
+                    files.note(item.path)
+        return files.of_each()[0]
+
+    return session.ask(root, ask)
 
 
 def _named(place: Place, means: Selectors, tables: Sequence[Table]) -> list[Item]:

@@ -51,6 +51,7 @@ def url() -> Iterator[str]:
         tree.write_file(data / "movies/TS_006.mdoc", MDOC)
         with mrcfile.new(data / "stack.mrcs", numpy.zeros((15, 100, 100), "float32")) as stack:
             stack.set_image_stack()
+            stack.voxel_size = 1.5
         packed = bz2.compress((data / "stack.mrcs").read_bytes())
         tree.write_file(data / "movies/old_001.mrcs.bz2", packed)
         tree.set_times(root)
