@@ -26,6 +26,7 @@ _PLACES = {
     "entry": "entry",
     "imread": "arrays",
     "open": "file",
+    "lazy": "lazy",
     "particles": "particles",
     "path": "local",
     "prefetch": "hints",

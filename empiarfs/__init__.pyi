@@ -5,6 +5,7 @@ from empiarfs.python.entry import entry as entry
 from empiarfs.python.file import ArchiveFile as ArchiveFile
 from empiarfs.python.file import open as open  # noqa: A004 # as gzip has one
 from empiarfs.python.hints import prefetch as prefetch
+from empiarfs.python.lazy import lazy as lazy
 from empiarfs.python.local import path as path
 from empiarfs.python.particles import Particles as Particles
 from empiarfs.python.particles import particles as particles

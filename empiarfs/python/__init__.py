@@ -10,6 +10,7 @@ filesystem.py   for fsspec
 arrays.py       images as NumPy arrays
 mrcs.py         those of MRC files
 tiffs.py        those of TIFF and EER files
+lazy.py         both behind xarray and dask
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
 particles.py    single images of large stacks
 tables.py       STAR and mdoc files

@@ -37,7 +37,8 @@ from empiarfs.selectors import (
 )
 
 # What is only an addition is not waited for as long as an answer is.
-_ADDITION_S = 15.0
+ADDITION_S = 15.0
+"""Seconds that an addition to an answer is waited for."""
 # A table of three million particles.
 _MOST = 1024**3
 
@@ -73,7 +74,7 @@ def described(session: Session, number: int, means: Selectors) -> Described:
     if not means.roles and not means.image_set:
         return Described()
     try:
-        entry = metadata_of(session, number, PATIENCE_S if means.image_set else _ADDITION_S)
+        entry = metadata_of(session, number, PATIENCE_S if means.image_set else ADDITION_S)
     except FileNotFoundError:
         if means.image_set:
             raise

@@ -44,6 +44,7 @@ class ArchiveFile(io.RawIOBase):
         size: Bytes, exact.
         url: Where the archive has it.
         version: Which version it is.
+        session: By which settings it is read.
     """
 
     def __init__(self, session: Session, file: RemoteFile, position: int = 0) -> None:
@@ -51,7 +52,7 @@ class ArchiveFile(io.RawIOBase):
         self.size = file.size
         self.url = file.archive + paths.url_path(file.path)
         self.version = file.version
-        self._session = session
+        self.session = session
         self._file = file
         self._position = position  # guarded by _guard()
         self._opened: tuple[Live, int] | None = None  # set under _guard()
@@ -158,7 +159,7 @@ class ArchiveFile(io.RawIOBase):
         wanted = [ByteRange(offset, offset + size).clamp(self.size) for offset, size in ranges]
         # A single one that is small is fetched by the read itself.
         if len(wanted) > 1 or sum(map(len, wanted)) > _STEP:
-            hint(self._session, [(self.path, each) for each in wanted])
+            hint(self.session, [(self.path, each) for each in wanted])
         for each in wanted:
             yield b"".join(self._parts(each.start, each.stop, ahead=False))
 
@@ -166,7 +167,7 @@ class ArchiveFile(io.RawIOBase):
         """Say which ranges, by offset and size, will be read soon; see `empiarfs.prefetch`."""
         self._check_open()
         wanted = [ByteRange(offset, offset + size) for offset, size in ranges]
-        hint(self._session, [(self.path, each) for each in wanted])
+        hint(self.session, [(self.path, each) for each in wanted])
 
     def close(self) -> None:
         """Let go of it; reads fail from now on."""
@@ -187,7 +188,7 @@ class ArchiveFile(io.RawIOBase):
     def __reduce__(self) -> tuple[object, ...]:
         self._check_open()
         version = (self.version.size, self.version.modified_s, self.version.etag)
-        state = (self._session, self._file.archive, self.path, version, self._position)
+        state = (self.session, self._file.archive, self.path, version, self._position)
         return _revived, state
 
     def _guard(self) -> threading.Lock:
@@ -219,7 +220,7 @@ class ArchiveFile(io.RawIOBase):
     def _parts(self, start: int, stop: int, *, ahead: bool = True) -> Iterator[bytes]:
         for offset in range(start, stop, _STEP):
             size = min(_STEP, stop - offset)
-            yield self._session.ask(self.path, partial(self._read, offset, size, ahead))
+            yield self.session.ask(self.path, partial(self._read, offset, size, ahead))
 
     def _read(self, offset: int, size: int, ahead: bool, live: Live) -> bytes:
         files, handle = live.parts.files, self._handle(live)

@@ -106,10 +106,14 @@ def prefetch(wanted: Iterable[tuple[str | os.PathLike[str], int, int]]) -> None:
         ConfigError: A place can't be in the archive.
         ValueError: An offset or a size is negative.
     """
+    hint_each((*located(word), ByteRange(at, at + size)) for word, at, size in wanted)
+
+
+def hint_each(wanted: Iterable[tuple[Session, str, ByteRange]]) -> None:
+    """Say what will be read soon, of the archives of several sessions; see `prefetch`."""
     found: dict[Session, list[tuple[str, ByteRange]]] = {}
-    for word, offset, size in wanted:
-        session, path = located(word)
-        found.setdefault(session, []).append((path, ByteRange(offset, offset + size)))
+    for session, path, part in wanted:
+        found.setdefault(session, []).append((path, part))
     for session, ranges in found.items():
         hint(session, ranges)
 

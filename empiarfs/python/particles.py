@@ -30,7 +30,7 @@ from empiarfs.formats.regions import Region
 from empiarfs.formats.star import NamedImages, images_in_star, split_image
 from empiarfs.python.choosing import named_files, opened_window
 from empiarfs.python.file import ArchiveFile, opened_file
-from empiarfs.python.hints import hint
+from empiarfs.python.hints import hint_each
 from empiarfs.python.mrcs import MrcImages
 from empiarfs.python.places import located
 from empiarfs.python.session import Session, default_session
@@ -182,20 +182,23 @@ class Particles:
         """Have the headers of several stacks fetched side by side."""
         header = ByteRange(0, HEADER_SIZE)
         closed = [self._places[place] for place in places if place not in self._opened]
-        _hint_all([(each, header) for each in closed if each.problem is None])
+        hint_each((each.session, each.path, header) for each in closed if each.problem is None)
 
     # -- bytes -----------------------------------------------------------------------------
 
     def _hint(self, numbers: Sequence[int]) -> None:
         wanted = [self._at(number) for number in numbers]
         self._foresee(dict.fromkeys(place for place, _ in wanted))
-        ranges = [
-            (self._places[place], ByteRange(offset, offset + size))
+        hint_each(
+            (
+                self._places[place].session,
+                self._places[place].path,
+                ByteRange(offset, offset + size),
+            )
             for place, image in wanted
             if self._places[place].problem is None
             for offset, size in self._stack(place).ranges(image)
-        ]
-        _hint_all(ranges)
+        )
 
     def _read(self, numbers: Sequence[int]) -> NDArray[Any]:
         import numpy
@@ -320,14 +323,6 @@ def _checked(file: ArchiveFile) -> ArchiveFile:
     if kind != "MRC":
         raise FormatError(f"{kind}, and no stack of MRC's kind")
     return file
-
-
-def _hint_all(wanted: Iterable[tuple[Place, ByteRange]]) -> None:
-    by_session: dict[Session, list[tuple[str, ByteRange]]] = {}
-    for place, part in wanted:
-        by_session.setdefault(place.session, []).append((place.path, part))
-    for session, ranges in by_session.items():
-        hint(session, ranges)
 
 
 def _told(images: NDArray[Any]) -> str:

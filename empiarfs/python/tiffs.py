@@ -9,12 +9,14 @@ Threading: no state.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from empiarfs.formats.regions import Corners, Frames, checked_region, chosen_frames
 from empiarfs.python.file import ArchiveFile
-from empiarfs.python.unpacked import Spool
+from empiarfs.python.unpacked import Spool, View
 
 try:
     import numpy
@@ -36,26 +38,52 @@ _SMALL = 64 * 1024 * 1024
 
 def read_tiff(file: ArchiveFile | Spool, frames: Frames, region: Corners | None) -> NDArray[Any]:
     """Return frames of a file; see `empiarfs.python.arrays.imread`."""
+    with _opened(file) as every:
+        pages = _pages(every, frames)
+        _check_sizes(pages)
+        file.foresee([part for page in pages for part in _segments(page)])
+        made = [_cut(page.asarray(), region) for page in pages]
+        if not made:
+            return _nothing(every, region)
+        if isinstance(frames, int) or (frames is None and len(made) == 1):
+            return made[0]
+        return numpy.stack(made)
+
+
+def tiff_layout(file: ArchiveFile) -> tuple[int, tuple[int, ...], Any]:
+    """Return how many frames a file has, and the shape and type of the first.
+
+    Raises:
+        OSError: The bytes can't be had.
+        ValueError: It is broken, or its frames are no images of rows and columns.
+    """
+    with _opened(file) as every:
+        count = len(every)
+        if not count:
+            raise ValueError("it holds no frame")
+        first = every[0]
+        if first.axes not in ("YX", "YXS"):
+            raise ValueError(f"a frame has the axes {first.axes}")
+        return count, first.shape, first.dtype
+
+
+@contextmanager
+def _opened(file: ArchiveFile | Spool) -> Iterator[Any]:
+    """Lend the frames of a file; what goes wrong with them is a ValueError."""
+    # Several threads may have it, each with a position of its own.
+    source = View(file) if isinstance(file, ArchiveFile) else file
     try:
-        with tifffile.TiffFile(file, name=file.path) as opened:
+        with tifffile.TiffFile(source, name=file.path) as opened:
             every: Any = _Complete(opened.pages)
             if opened.is_eer and every[0].compression == 1:
                 every = _Later(every)
-            pages = _pages(every, frames)
-            _check_sizes(pages)
-            file.foresee([part for page in pages for part in _segments(page)])
-            made = [_cut(page.asarray(), region) for page in pages]
-            if not made:
-                return _nothing(every, region)
+            yield every
     except (*_BROKEN, tifffile.TiffFileError) as exc:
         if "imagecodecs" in str(exc):
             raise ImportError(
                 f"imagecodecs is missing, for {file.path}: pip install 'empiarfs[arrays]'"
             ) from exc
         raise ValueError(f"{file.path}: {exc}") from exc
-    if isinstance(frames, int) or (frames is None and len(made) == 1):
-        return made[0]
-    return numpy.stack(made)
 
 
 class _Complete:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +298,15 @@ def test_frames_of_tiff_and_eer_are_those_of_tifffile(archive: Served, name: str
     assert (part == expected[[0, last], 10:60, 5:50]).all()
     with pytest.raises(IndexError, match=f"no frame {last + 1} of {last + 1}"):
         empiarfs.imread(name, last + 1)
+
+
+@pytest.mark.apache
+def test_threads_may_read_one_open_tiff(archive: Served) -> None:
+    expected = tifffile.imread(archive.root / TIFF)
+    with empiarfs.open(TIFF) as file, ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda frame: empiarfs.imread(file, frame), [*range(12)] * 4))
+
+    assert (numpy.stack(found) == numpy.concatenate([expected] * 4)).all()
 
 
 @pytest.mark.parametrize(
