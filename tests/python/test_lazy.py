@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -44,8 +45,8 @@ if __name__ == "__main__":
         n_workers=4, threads_per_worker=1, processes=True, host="127.0.0.1",
         dashboard_address=None, local_directory=sys.argv[1],
     )
-    with cluster, dask.distributed.Client(cluster, timeout="60s") as client:
-        client.wait_for_workers(4, timeout="60s")
+    with cluster, dask.distributed.Client(cluster, timeout="100s") as client:
+        client.wait_for_workers(4, timeout="100s")
         found = empiarfs.lazy(sys.argv[2:]).astype("i8").sum(("y", "x")).compute()
         workers = len(client.run(len, "each"))
     print(found.values.tolist(), workers)
@@ -234,9 +235,11 @@ class TestElsewhere:
         assert (tiff == tifffile.imread(archive.root / TIFF)).all()
 
     def test_it_is_computed_by_a_cluster(self, archive: Served, tmp_path: Path) -> None:
+        # A machine that is busy takes long to begin four processes.
+        environment = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "100s"}
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", _CLUSTER, str(tmp_path / "work"), *MOVIES],
-            cwd=CHECKOUT, capture_output=True, text=True, check=False,
+            cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         expected = stacked(archive).astype("i8").sum((2, 3)).tolist()
         assert done.stdout == f"{expected} 4\n", done.stderr
