@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from empiarfs.cache import eviction
+from empiarfs.cache.block_disk import BlockFile, new_filename
 from empiarfs.cache.block_file import OpenBlock
-from empiarfs.cache.database import BlockDatabase, BlockFile, new_filename
+from empiarfs.cache.database import BlockDatabase
 from empiarfs.cache.database_errors import FullDiskError, is_full, translated
 from empiarfs.cache.open_blocks import OpenBlocks
 from empiarfs.cache.room import Room, RoomMeter

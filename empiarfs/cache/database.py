@@ -4,9 +4,7 @@
 A row says which file holds which block, and how much room it takes; the bytes are in the
 file (`empiarfs.cache.block_file`). What diskcache would do otherwise, and why it may not:
 
-* Values and keys that aren't plain are pickled, and unpickling a tampered cache runs code:
-  `BlockDisk` refuses all but our own values and keys, both ways.
-* A file goes into one of 65,536 folders, 256 MiB of them on ext4: ours are 256, and stay.
+* Values and files: see `empiarfs.cache.block_disk`.
 * Ten rows at most are culled for a write, so the size is no bound: culling is off, and
   `make_room` evicts before the write.
 * Without a bound on its memory SQLite takes 95 MB for each thread: no mmap, 256 pages.
@@ -27,7 +25,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -37,11 +34,10 @@ from random import Random
 import diskcache
 
 from empiarfs.cache import eviction, pins, soundness, victims
-from empiarfs.cache.block_file import write_block_file
+from empiarfs.cache.block_disk import BlockDisk, BlockFile, key_of
 from empiarfs.cache.database_errors import DamagedDatabaseError, translated
 from empiarfs.cache.eviction import Candidate, Pool
 from empiarfs.cache.generations import Generation
-from empiarfs.core.block_format import ReadableBuffer
 from empiarfs.errors import CacheError, CorruptBlockError
 
 logger = logging.getLogger(__name__)
@@ -53,8 +49,6 @@ _APPLICATION_ID = 0x454D5046  # "EMPF"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Of tables, triggers and journal; 2 had a write-ahead log, `pins.LAYOUT` is that with pins.
 _LAYOUT = 3
-_MODE_FILE = 2  # diskcache's number for "the value is a file of bytes"
-_FILENAME = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.[0-9a-f]{1,16})-[0-9a-f]{12}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,73 +96,6 @@ class EntryUsage:
     pinned: int
     oldest_s: float
     newest_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class BlockFile:
-    """What is given to diskcache as a value: a file to be written.
-
-    Attributes:
-        filename: Its name, by `new_filename`.
-        buffers: Its bytes.
-        size: Their number.
-        pool: Which share of the cache the block belongs to.
-    """
-
-    filename: str
-    buffers: Sequence[ReadableBuffer]
-    size: int
-    pool: Pool
-
-
-def new_filename(key: str) -> str:
-    """Return a name for a new file of the block `key`, relative to the generation's folder.
-
-    The key is part of it, so that the sweep can look up whether a file has a row.
-    """
-    token = os.urandom(7).hex()
-    return f"{token[:2]}/{key}-{token[2:]}"
-
-
-def key_of(filename: str) -> str | None:
-    """Return the key of the block whose file has that name; None if it isn't a block's."""
-    match = _FILENAME.match(filename)
-    return match[1] if match else None
-
-
-class BlockDisk(diskcache.Disk):
-    """Writes block files for diskcache, and refuses everything else."""
-
-    def put(self, key: object) -> tuple[str, bool]:
-        """Return what stands for the key in the database: itself."""
-        if type(key) is not str:
-            raise TypeError(f"a key must be a str, not {key!r}")
-        return key, True
-
-    def get(self, key: object, raw: object) -> str:
-        """Return the key for what stands in the database."""
-        if type(key) is not str or not raw:
-            raise CorruptBlockError(f"a key that we didn't write: {key!r:.100}")
-        return key
-
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, str, int]:
-        """Write the file; return its size on disk, the mode, its name and its pool."""
-        if not isinstance(value, BlockFile):
-            raise TypeError(f"a value must be a BlockFile, not {type(value)}")
-        write_block_file(os.path.join(self._directory, value.filename), value.buffers)
-        return eviction.stored_size(value.size), _MODE_FILE, value.filename, int(value.pool)
-
-    def fetch(self, mode: object, filename: object, value: object, read: bool) -> str:
-        """Return the name of the block's file."""
-        if mode != _MODE_FILE or type(filename) is not str or key_of(filename) is None:
-            raise CorruptBlockError(f"a row that we didn't write: {mode!r}, {filename!r:.100}")
-        return filename
-
-    def remove(self, file_path: object) -> None:
-        """Remove a block's file, and nothing else that a row may name; its folder stays."""
-        if type(file_path) is str and key_of(file_path) is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(self._directory, file_path))
 
 
 class BlockDatabase(diskcache.Cache):

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from empiarfs import threads
-from empiarfs.cache.database import BlockDatabase, key_of
+from empiarfs.cache.block_disk import key_of
+from empiarfs.cache.database import BlockDatabase
 from empiarfs.cache.generations import Generations
 from empiarfs.cache.locks import try_lock
 from empiarfs.stats import Counters

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from empiarfs.cache.database import new_filename
+from empiarfs.cache.block_disk import new_filename
 from empiarfs.cache.disk import DiskBlockStore
 from empiarfs.cache.eviction import MIN_LIMIT
 from empiarfs.core.blocks import PIECE_SIZE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from empiarfs.cache.database import new_filename
+from empiarfs.cache.block_disk import new_filename
 from empiarfs.cache.disk import DiskBlockStore
 from empiarfs.cache.locks import try_lock
 from empiarfs.cache.sweep import ORPHAN_AGE_S

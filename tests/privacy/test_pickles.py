@@ -102,7 +102,7 @@ def test_the_trap_is_one_for_diskcache_as_it_is(tmp_path: Path) -> None:
 
 
 def test_what_would_need_a_pickle_cannot_be_put(tmp_path: Path) -> None:
-    from empiarfs.cache.database import BlockDisk
+    from empiarfs.cache.block_disk import BlockDisk
 
     disk = BlockDisk(os.fspath(tmp_path))
 
