@@ -114,6 +114,11 @@ class ArchiveClient:
         return self._budget.in_use
 
     @property
+    def oldest_request_s(self) -> float | None:
+        """For how many seconds the oldest request has been under way; None without one."""
+        return self._health.oldest_request_s
+
+    @property
     def limit_rate(self) -> int | None:
         """Bytes per second that may be received, or None."""
         return self._limit_rate

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 from empiarfs.core.depth import Depth
 from empiarfs.core.latency import Latency, LatencyView
@@ -59,7 +60,9 @@ class Health:
         self._offset = offset
         self._changed = threading.Condition()
         self._state = Reachability()  # guarded by _changed
-        self._waiting = 0  # requests sent and not over; guarded by _changed
+        # When each request was sent that isn't over, oldest first; guarded by _changed.
+        self._under_way: dict[int, float] = {}
+        self._numbers = count()
         self._offset_s = offset()  # guarded by _changed
         self._closed = False  # guarded by _changed
         self._ranges = Latency(
@@ -105,29 +108,41 @@ class Health:
             self._changed.notify_all()
             return True
 
-    def request_began(self) -> None:
-        """Note that a request is about to be sent."""
+    def request_began(self) -> int:
+        """Note that a request is about to be sent; return its number, for its end."""
         with self._changed:
-            self._waiting += 1
-            self._state = self._state.after_sent(self._clock())
+            now_s = self._clock()
+            number = next(self._numbers)
+            self._under_way[number] = now_s
+            self._state = self._state.after_sent(now_s)
+            return number
 
-    def request_ended(self) -> None:
+    def request_ended(self, number: int) -> None:
         """Note that a request is over, however it ended."""
         with self._changed:
-            self._waiting -= 1
+            del self._under_way[number]
+
+    @property
+    def oldest_request_s(self) -> float | None:
+        """For how many seconds the oldest request has been under way; None without one."""
+        with self._changed:
+            sent_s = next(iter(self._under_way.values()), None)
+            return None if sent_s is None else self._clock() - sent_s
 
     def received(self) -> None:
         """Note that something came from the archive."""
         with self._changed:
             was = self._state.state
-            self._state = self._state.after_received(self._clock(), waiting=self._waiting > 0)
+            self._state = self._state.after_received(self._clock(), waiting=bool(self._under_way))
             if was == "offline":
                 self._changed.notify_all()
 
     def cancelled(self) -> None:
         """Note that a request was ended by our own side."""
         with self._changed:
-            self._state = self._state.after_unanswered(self._clock(), waiting=self._waiting > 0)
+            self._state = self._state.after_unanswered(
+                self._clock(), waiting=bool(self._under_way)
+            )
 
     def stalled(self) -> None:
         """Note a request that got no answer in time."""

@@ -133,11 +133,11 @@ class Wire:
         self._drop_if_slept()
         self.health.admit(watch.url)
         with self._lines.borrowed(watch, urgent=urgent, awaited=awaited) as line:
-            self.health.request_began()
+            number = self.health.request_began()
             try:
                 yield line
             finally:
-                self.health.request_ended()
+                self.health.request_ended(number)
 
     def prepare(self, count: int) -> None:
         """Have up to `count` connections at hand soon; what goes wrong is nobody's trouble."""

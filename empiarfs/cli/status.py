@@ -10,7 +10,8 @@ With `--json` each mount is an object with at least these keys:
                    limit_reason
 
 and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspect",
-"offline"), `connections` (to the archive, now), `limit_rate` (bytes a second, or null),
+"offline"), `connections` (to the archive, now), `oldest_request_s` (how long the oldest request
+has been under way, or null), `limit_rate` (bytes a second, or null),
 `metrics` (where they are served, or null), `open_files`, `catalog` (`unwell`, and `rebuilt`:
 what was set aside, and why), `counters`,
 `crawls` (programs that go, or went, through all of the archive: `pid`, `program`, `began_s`,
@@ -208,6 +209,7 @@ def _print_details(status: Status) -> None:
         ("cache", status["cache"].get("place_reason") or status["cache"].get("directory")),
         ("cache size", _cache(status["cache"])),
         ("connections", status.get("connections")),
+        ("oldest request", _age(status.get("oldest_request_s"))),
         ("rate limit", _rate(status.get("limit_rate"))),
         ("metrics", status.get("metrics")),
         ("open files", status.get("open_files")),
@@ -252,6 +254,10 @@ def _crawl(crawl: Status) -> str:
         f"{_text(crawl['program'])} (process {crawl['pid']}) since {_since(crawl['began_s'])}, "
         f"{crawl['entries']} entries, {crawl['directories']} directories, {where}"
     )
+
+
+def _age(seconds: float | None) -> str:
+    return "-" if seconds is None else f"under way for {seconds:.1f} s"
 
 
 def _rate(limit: int | None) -> str:

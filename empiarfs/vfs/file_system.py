@@ -397,6 +397,7 @@ class FileSystem:
             "since_s": self._began_s,
             "reachability": str(self._client.reachability),
             "connections": self._client.connections_in_use,
+            "oldest_request_s": self._client.oldest_request_s,
             "limit_rate": self._client.limit_rate,
             "open_files": handles,
             "cache": {

@@ -152,6 +152,22 @@ def test_one_probe_is_admitted_when_it_is_due() -> None:
         state.admit("u")
 
 
+def test_the_oldest_request_is_the_one_that_began_first_and_is_not_over() -> None:
+    clock = Clock()
+    state = health(clock, Clock())
+    before = state.oldest_request_s
+    numbers = []
+    for _ in range(3):
+        numbers.append(state.request_began())
+        clock.now_s += 1
+    ages = []
+    for number in (numbers[1], numbers[0], numbers[2]):
+        ages.append(state.oldest_request_s)
+        state.request_ended(number)
+
+    assert (before, ages, state.oldest_request_s) == (None, [3, 3, 1], None)
+
+
 def test_an_answer_wakes_all_who_wait_for_the_archive() -> None:
     clock = Clock()
     state = health(clock, Clock())
