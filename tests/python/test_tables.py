@@ -105,7 +105,7 @@ class TestStar:
             (b"data_x\nloop_\n_a\n1\n\xff\xfe\n", "UTF-8"),
             (b"data_x\nloop_\n_a\n_b\n1 2 3\n1 2\n", "no STAR file that can be read"),
             (b"data_x\nloop_\n_a\n1\ndata_x\nloop_\n_a\n2\n", "two blocks have one name"),
-            (gzip.compress(b"data_x\nloop_\n_a\n1\n")[:-9], "end-of-stream"),
+            (gzip.compress(b"data_x\nloop_\n_a\n1\n", mtime=0)[:-9], "end-of-stream"),
         ],
     )
     def test_that_can_not_be_read_as_a_whole_is_a_value_error(
@@ -153,7 +153,7 @@ class TestMdoc:
         assert first.values["Magnification"] == 42000
 
     def test_has_names_for_what_is_wanted_most(self, server: BrokenServer) -> None:
-        packed = put(server, "x.mdoc.gz", gzip.compress(MDOC))
+        packed = put(server, "x.mdoc.gz", gzip.compress(MDOC, mtime=0))
         first, second, third = empiarfs.read_mdoc(packed).sections
         assert (first.tilt_angle, first.exposure_dose) == (-60.01, 3.1)
         assert first.movie == r"D:\frames\TS_006_000.eer"
