@@ -132,7 +132,8 @@ def test_a_mount_without_the_library_says_what_to_install(tmp_path: Path) -> Non
     place.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "empiarfs", "mount", str(place), "--metrics", "9464",
-         "--archive-url", "http://127.0.0.1:9/", "--cache-dir", str(tmp_path / "cache")],
+         "--archive-url", "http://127.0.0.1:9/", "--cache-dir", str(tmp_path / "cache"),
+         "--log-file", str(tmp_path / "log")],
         cwd=CHECKOUT,
         env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(missing.parent)},
         capture_output=True,

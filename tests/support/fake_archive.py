@@ -67,6 +67,7 @@ class FakeArchive:
     reachability: str = "online"
     connections_in_use: int = 0
     limit_rate: int | None = None
+    oldest_request_s: float | None = None
 
     def __post_init__(self) -> None:
         self.gate.set()
