@@ -58,6 +58,9 @@ def test_the_reference_has_every_command(site: Path) -> None:
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     loaded = re.compile(r'<(?:script|img|link)\b[^>]*(?:src|href)="((?:https?:)?//[^"]*)"')
 
+    picture = (site / "first-look.svg").read_text(encoding="utf-8")
+    assert "@font-face" not in picture
+    assert "href" not in picture
     for path in site.glob("*.html"):
         assert loaded.findall(path.read_text(encoding="utf-8")) == [], path.name
 
