@@ -28,7 +28,7 @@ from empiarfs.core.neighbours import Budget, Foreseen, Neighbours, NeighboursCon
 from empiarfs.core.orders import Names
 from empiarfs.core.readahead import Expectation, ReadAhead, ReadAheadConfig, split
 from empiarfs.core.walks import Wish
-from empiarfs.fetcher import Fetcher
+from empiarfs.fetcher import Source
 from empiarfs.reader import Reader
 from empiarfs.tree import Directory, Tree
 
@@ -64,7 +64,7 @@ class Foresight:
         self,
         archive_url: str,
         tree: Tree,
-        fetcher: Fetcher,
+        fetcher: Source,
         readahead: ReadAheadConfig | None = None,
         neighbours: NeighboursConfig | None = None,
     ) -> None:

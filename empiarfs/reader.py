@@ -17,7 +17,7 @@ from empiarfs.core.files import RemoteFile
 from empiarfs.core.manners import Footprint
 from empiarfs.core.ranges import ByteRange
 from empiarfs.core.readahead import ReadAhead
-from empiarfs.fetcher import Fetcher
+from empiarfs.fetcher import Source
 from empiarfs.patience import Patience
 
 
@@ -42,7 +42,7 @@ class Reader:
     def __init__(
         self,
         file: RemoteFile,
-        fetcher: Fetcher,
+        fetcher: Source,
         *,
         plan: ReadAhead | None = None,
         footprint: Footprint | None = None,
@@ -115,3 +115,4 @@ class Reader:
         """Forget what was foreseen for this reader and isn't on its way yet."""
         if self._foresaw:
             self._fetcher.drop_foreseen(self.file)
+        self._fetcher.closed(self.file)

@@ -15,7 +15,7 @@ from empiarfs.core.ranges import ByteRange
 from empiarfs.downloads.crew import Crew
 from empiarfs.downloads.running import Failed, Progress, Wanted
 from empiarfs.errors import EmpiarFSError, InterruptedCallError
-from empiarfs.fetcher import Fetcher
+from empiarfs.fetcher import Source
 from empiarfs.patience import Patience
 
 # Of one file at a time: with ten files more than may be on its way.
@@ -38,7 +38,7 @@ class Warming:
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        fetcher: Source,
         archive_url: str,
         *,
         most: int | None,

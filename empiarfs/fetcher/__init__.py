@@ -15,5 +15,6 @@ threads that carry them out), `plans` (what is foreseen), `fetching` (the `Fetch
 from __future__ import annotations
 
 from empiarfs.fetcher.fetching import Fetcher, FetcherConfig
+from empiarfs.fetcher.source import Source
 
-__all__ = ["Fetcher", "FetcherConfig"]
+__all__ = ["Fetcher", "FetcherConfig", "Source"]

@@ -346,6 +346,14 @@ class Fetcher:
 
     # -- the rest --------------------------------------------------------------------------
 
+    def closed(self, file: RemoteFile) -> None:
+        """Note that somebody who had `file` open has closed it; nothing is held for him."""
+
+    def holds(self, file: RemoteFile, wanted: ByteRange) -> bool:
+        """Tell whether a range can be read now without the archive."""
+        located = Located()
+        return not (self._where.nowhere(file, pieces_covering(wanted), located) or located.flights)
+
     def cached_bytes(self, file: RemoteFile) -> int:
         """Return how many bytes of `file` the cache directory holds."""
         return self._where.cached_bytes(file)

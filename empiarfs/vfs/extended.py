@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from empiarfs.core.files import RemoteFile
-    from empiarfs.fetcher import Fetcher
+    from empiarfs.fetcher import Source
 
 URL, _SIZE, _VALIDATOR, _CACHED = (
     f"user.empiar.{name}" for name in ("url", "size", "validator", "cached")
@@ -22,7 +22,7 @@ URL, _SIZE, _VALIDATOR, _CACHED = (
 ATTRIBUTE_NAMES = (URL, _SIZE, _VALIDATOR, _CACHED)
 
 
-def attribute_of(file: RemoteFile, name: str, fetcher: Fetcher) -> bytes:
+def attribute_of(file: RemoteFile, name: str, fetcher: Source) -> bytes:
     """Return a file's attribute other than the URL."""
     if name == _SIZE:
         return str(file.version.size).encode()

@@ -31,7 +31,7 @@ from empiarfs.errors import (
     NotFoundError,
     TreeError,
 )
-from empiarfs.fetcher import Fetcher
+from empiarfs.fetcher import Source
 from empiarfs.foresight import Foresight
 from empiarfs.notes.places import NOTES_NAME, Place, place_of
 from empiarfs.patience import Patience
@@ -77,7 +77,7 @@ class FileSystem:
         self,
         client: ArchiveClient,
         tree: Tree,
-        fetcher: Fetcher,
+        fetcher: Source,
         store: BlockStore,
         counters: Counters,
         *,
