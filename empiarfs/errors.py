@@ -15,6 +15,7 @@
     + BadResponseError         an answer that breaks HTTP or does not fit the request
   - CacheError                 the local cache directory
     + CorruptBlockError        a stored block fails its checksum
+  - LocalCopyError             a local copy of a file that can't stand for it
   - TreeError                  a call that does not fit what it names
     + NoSuchNameError          the archive is known not to have this name
     + NotDirectoryError        a directory is needed
@@ -130,6 +131,10 @@ class CacheError(EmpiarFSError):
 
 class CorruptBlockError(CacheError):
     """A stored block isn't what was written."""
+
+
+class LocalCopyError(EmpiarFSError):
+    """A local copy can't be read in place of the archive's file; the message says why."""
 
 
 class TreeError(EmpiarFSError):

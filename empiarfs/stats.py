@@ -35,6 +35,9 @@ COUNTERS = (
     "read_bytes",  # handed out to programs
     "memory_bytes",  # of these, from memory
     "disk_bytes",  # of these, from the cache directory
+    "local_bytes",  # of these, from local copies
+    "local_files",  # of which these are
+    "local_refused",  # local copies that don't fit, and weren't read
     "prefetched_bytes",  # fetched because a planner foresaw them
     "foreseen_unused_bytes",  # of these, not read so far; it falls when they are
     "failed_reads",

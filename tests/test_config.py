@@ -274,6 +274,8 @@ def test_every_source_takes_every_setting(tmp_path: Path) -> None:
         "allow_other": "yes",
         "allow_root": "no",
         "metadata": "hidden",
+        "local": "/e:/f",
+        "local_verify": "full",
         "xattr": "yes",
         "read_ahead": "1M",
         "uid": "1",
@@ -299,6 +301,7 @@ def test_every_value_has_the_type_of_its_field() -> None:
         "str": str,
         "str | None": str,
         "Path | None": Path,
+        "tuple[Path, ...]": tuple,
         "int | None": int,
         "int": int,
         "float": (int, float),
@@ -316,6 +319,7 @@ def test_every_value_has_the_type_of_its_field() -> None:
         "TIME": "1m",
         "LEVEL": "debug",
         "HOW": "off",
+        "MODE": "sample",
         "USER": "1",
         "GROUP": "2",
         "MASK": "077",
@@ -326,6 +330,31 @@ def test_every_value_has_the_type_of_its_field() -> None:
         config = loaded({setting.name: texts[setting.metavar]}).config
         field = next(f for f in dataclasses.fields(Config) if f.name == setting.field)
         assert isinstance(getattr(config, setting.field), types[str(field.type)]), setting.name
+
+
+def test_directories_may_be_given_several_times_and_as_a_list(tmp_path: Path) -> None:
+    two = (Path("/a"), Path("/b"))
+    options = parse_mount_options(r"local=/a,ro,local=/b").settings
+
+    assert loaded(options).config.local == two
+    assert loaded({}, {"EMPIARFS_LOCAL": "/a:/b"}).config.local == two
+    assert loaded({}, {}, written(tmp_path, 'local = ["/a", "/b"]')).config.local == two
+    assert loaded({"local": "/c"}, {"EMPIARFS_LOCAL": "/a:/b"}).config.local == (Path("/c"),)
+    assert loaded({"local": ""}, {"EMPIARFS_LOCAL": "/a:/b"}).config.local == ()
+
+
+def test_a_directory_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
+    config = loaded({}, {}, written(tmp_path, 'local = ["/a:b", "/c\\\\d"]')).config
+
+    assert config.local == (Path("/a:b"), Path("/c\\d"))
+    assert from_json(to_json(config)) == config
+    assert loaded(parse_mount_options(r"local=/a\:b").settings).config.local == (Path("/a:b"),)
+
+
+def test_a_list_is_for_what_may_be_given_several_times(tmp_path: Path) -> None:
+    for text in ('cache_dir = ["/a"]', "local = [1]"):
+        with pytest.raises(ConfigError, match="no table or list"):
+            loaded({}, {}, written(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["", "yes", "true", "1", "ON"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from empiarfs.cli.helped import Command
-from empiarfs.cli.options import reading_options
+from empiarfs.cli.options import local_options, reading_options
 
 if TYPE_CHECKING:
     from empiarfs.cli.archives import Archive
@@ -30,6 +30,7 @@ _LINES = 10
 
 @click.command("cat", cls=Command)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@local_options
 @reading_options
 def command(
     *, targets: tuple[str, ...], verbose: bool, quiet: bool, **settings: str | None
@@ -56,6 +57,7 @@ def command(
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option("-n", "--lines", metavar="N", help=f"How many lines; {_LINES} by default.")
 @click.option("-c", "--bytes", "size", metavar="SIZE", help="How many bytes, such as 1024 or 4K.")
+@local_options
 @reading_options
 def head_command(
     *,

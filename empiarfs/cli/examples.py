@@ -81,6 +81,7 @@ EXAMPLES: dict[str, Examples] = {
     "mount": (
         ("empiarfs mount ~/empiar", "the whole archive"),
         ("empiarfs mount --cache-dir /scratch/empiar --cache-size 500G ~/empiar", "a big cache"),
+        ("empiarfs mount --local /data/empiar ~/empiar", "with the lab's own copies below"),
         ("empiarfs mount -o allow_other,wait=forever /empiar", "for all users of a machine"),
     ),
     "umount": (("empiarfs umount ~/empiar", "and wait until all is written"),),

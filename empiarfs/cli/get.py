@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from empiarfs.cli.options import reading_options
+from empiarfs.cli.options import local_options, reading_options
 from empiarfs.cli.selecting import SelectingCommand, chosen_by, depth_option, selecting_options
 from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 
@@ -29,6 +29,7 @@ from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 @table_options
 @limit_options
 @depth_option
+@local_options
 @reading_options
 def command(
     *,

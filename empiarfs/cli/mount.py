@@ -37,6 +37,8 @@ _ARGUMENTS = (
     "max_connections",
     "limit_rate",
     "wait",
+    "local",
+    "local_verify",
     "log_file",
     "log_level",
     "metrics",

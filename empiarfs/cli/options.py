@@ -32,12 +32,29 @@ def setting_options(*names: str) -> Callable[[_Function], _Function]:
         for name in reversed(names):
             setting = SETTINGS[name]
             add = click.option(
-                setting.argument, name, metavar=setting.metavar, help=setting.meaning
+                setting.argument,
+                name,
+                metavar=setting.metavar,
+                help=setting.meaning,
+                multiple=setting.repeats,
+                callback=_joined if setting.repeats else None,
             )
             function = add(function)
         return function
 
     return decorate
+
+
+def _joined(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> str | None:
+    """Return what was given several times as one text."""
+    return ":".join(given) or None
+
+
+def local_options(function: _Function) -> _Function:
+    """Add what says where local copies are."""
+    return setting_options("local", "local_verify")(function)
 
 
 def reading_options(function: _Function) -> _Function:

@@ -71,6 +71,8 @@ def command(
             archive,
             wanted,
             failures,
+            # A copy may be gone when what is pinned has to be there.
+            spares_copies=False,
             most=None,
             check=lambda _: None,
             silent=silent,

@@ -19,6 +19,8 @@ _SETTINGS = (
     "max_connections",
     "limit_rate",
     "wait",
+    "local",
+    "local_verify",
     "log_file",
     "log_level",
 )

@@ -14,6 +14,9 @@ and of one that answers also `root`, `libfuse`, `reachability` ("online", "suspe
 has been under way, or null), `limit_rate` (bytes a second, or null),
 `metrics` (where they are served, or null), `open_files`, `catalog` (`unwell`, and `rebuilt`:
 what was set aside, and why), `counters`,
+`local` (null without local copies; else `verify` and `directories`, for each `directory`,
+`unwell`: why nothing is read from it, or null, `refused`: how many copies weren't read, by
+kind of reason, and `names` with `path` and `reason` of the first 20),
 `crawls` (programs that go, or went, through all of the archive: `pid`, `program`, `began_s`,
 `last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`), `readers`
 (the ten processes that read most: `pid`, `program`, `read_bytes`, `files` that it opened,
@@ -220,6 +223,7 @@ def _print_details(status: Status) -> None:
     if status["cache"].get("unwell"):
         lines.append(("cache disk", status["cache"]["unwell"]))
     lines += [("reader", reader_text(each)) for each in status.get("readers", ())]
+    lines += _local(status)
     lines += [("crawl", _crawl(crawl)) for crawl in status.get("crawls", ())]
     catalog = status.get("catalog", {})
     lines += [(f"catalog {name}", catalog[name]) for name in catalog if catalog[name]]
@@ -245,6 +249,25 @@ def _cache(cache: Status) -> str:
     if cache.get("limit") is None:
         return "-"
     return f"{amount(cache['used'])} of {amount(cache['limit'])}"
+
+
+def _local(status: Status) -> list[tuple[str, str]]:
+    """Return what is read from local copies, and what isn't."""
+    local = status.get("local")
+    if not local:
+        return []
+    counters = status["counters"]
+    read = f"{counters['local_files']} files, {amount(counters['local_bytes'])} read"
+    lines = [("local copies", f"{read} (verify: {local['verify']})")]
+    for each in local["directories"]:
+        refused = ", ".join(f"{count} {kind}" for kind, count in each["refused"].items())
+        problem = each["unwell"] or (f"not used: {refused}" if refused else "in use")
+        lines.append((f"local {each['directory']}", problem))
+        lines += [
+            ("not used", in_one_line(f"{_text(name['path'])}: {name['reason']}"))
+            for name in each["names"]
+        ]
+    return lines
 
 
 def _crawl(crawl: Status) -> str:

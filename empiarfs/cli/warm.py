@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from empiarfs.cli.options import reading_options
+from empiarfs.cli.options import local_options, reading_options
 from empiarfs.cli.selecting import SelectingCommand, chosen_by, depth_option, selecting_options
 from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 
@@ -30,6 +30,7 @@ _HEAD = 64 * 1024
 @table_options
 @limit_options
 @depth_option
+@local_options
 @reading_options
 def command(
     *,
@@ -63,6 +64,7 @@ def command(
             archive,
             wanted,
             failures,
+            spares_copies=True,
             most=_HEAD if heads else None,
             check=partial(_check_fits, usage=archive.parts.store.usage()),
             silent=silent,

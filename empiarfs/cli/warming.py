@@ -41,6 +41,7 @@ def warm_files(
     wanted: list[Wanted],
     failures: Failures,
     *,
+    spares_copies: bool,
     most: int | None,
     check: Callable[[int], None],
     silent: bool,
@@ -52,6 +53,7 @@ def warm_files(
         archive: Where from.
         wanted: The files.
         failures: Takes those that can't be had.
+        spares_copies: Leave out what there are local copies of.
         most: Bytes of each file; None for all.
         check: Is told how many bytes it will be, and may raise.
         silent: Show no progress.
@@ -59,7 +61,7 @@ def warm_files(
     """
     parts, began_s = archive.parts, time.monotonic()
     warming = Warming(
-        parts.fetcher,
+        parts.source if spares_copies else parts.fetcher,
         parts.client.base_url,
         most=most,
         wait_s=archive.config.wait_s,

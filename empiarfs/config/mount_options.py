@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from empiarfs.config.settings import OPTION_NAMES
+from empiarfs.config.settings import OPTION_NAMES, SETTINGS
 from empiarfs.config.values import nearest
 from empiarfs.errors import ConfigError
 
@@ -56,7 +56,7 @@ class MountOptions:
 
 
 def parse_mount_options(text: str, *, from_mount: bool = False) -> MountOptions:
-    """Sort the options in `text`; of one given twice the last counts.
+    """Sort the options in `text`; of one given twice the last counts, or both if it repeats.
 
     Args:
         text: What stands behind `-o`; several are joined by commas.
@@ -71,7 +71,8 @@ def parse_mount_options(text: str, *, from_mount: bool = False) -> MountOptions:
     for option in split_options(text):
         name, _, value = option.partition("=")
         if name in OPTION_NAMES:
-            settings[name] = value
+            before = settings.get(name) if SETTINGS[name].repeats else None
+            settings[name] = value if before is None else f"{before}:{value}"
         elif name in _PASSED:
             fuse[name] = value
         elif _is_ignored(name) or (from_mount and name == "rw"):

@@ -36,6 +36,9 @@ _MOST_FREE = 0.95
 METADATA = ("visible", "hidden", "off")
 """What stands below `.empiar`: listed in the archive's root, reachable only, or not there."""
 
+LOCAL_VERIFY = ("none", "sample", "full")
+"""How far a local copy is compared with the archive's file before its bytes are handed out."""
+
 PREFIX = "EMPIARFS_"
 # Rarely needed, or known from other file systems as `-o`.
 _UNLISTED = (
@@ -66,6 +69,8 @@ class Config:
         metadata: One of `METADATA`: how what EMPIAR says of entries is shown in the mount.
         xattr: Files have the extended attributes `user.empiar.*`.
         read_ahead: Bytes that the kernel reads ahead; None for the kernel's default.
+        local: Directories with local copies of entries, absolute.
+        local_verify: One of `LOCAL_VERIFY`.
         uid: Number of the user who owns everything; None for who mounts.
         gid: Number of the group; None for that of who mounts.
         umask: Permission bits that files and directories lack; None for 022.
@@ -92,6 +97,8 @@ class Config:
     metadata: str = "visible"
     xattr: bool = False
     read_ahead: int | None = None
+    local: tuple[Path, ...] = ()
+    local_verify: str = "none"
     uid: int | None = None
     gid: int | None = None
     umask: int | None = None
@@ -123,6 +130,7 @@ class Setting:
         meaning: One line for --help.
         field: Its name in `Config`.
         listed: The command line has an option of its own for it, besides `-o`.
+        repeats: Given several times, all count; as one text they are joined by ":".
     """
 
     name: str
@@ -132,6 +140,7 @@ class Setting:
     meaning: str
     field: str
     listed: bool
+    repeats: bool = False
 
     @property
     def argument(self) -> str:
@@ -152,8 +161,10 @@ def _setting(
     *,
     field: str | None = None,
     write: Callable[[object], str] = str,
+    repeats: bool = False,
 ) -> Setting:
-    return Setting(name, parse, write, metavar, meaning, field or name, name not in _UNLISTED)
+    listed = name not in _UNLISTED
+    return Setting(name, parse, write, metavar, meaning, field or name, listed, repeats)
 
 
 def _url(text: str, place: Place) -> str:
@@ -162,6 +173,16 @@ def _url(text: str, place: Place) -> str:
 
 def _path(text: str, place: Place) -> Path:
     return values.parse_path(text, base=place.base, home=place.home)
+
+
+def _paths(text: str, place: Place) -> tuple[Path, ...]:
+    return tuple(_path(each, place) for each in values.split_paths(text))
+
+
+def _write_paths(value: object) -> str:
+    if not isinstance(value, tuple):
+        raise TypeError(value)
+    return values.join_paths(str(each) for each in value)
 
 
 def _flag(text: str, place: Place) -> bool:
@@ -249,6 +270,20 @@ _ALL = (
         lambda text, place: values.parse_choice(text, METADATA),
         "HOW",
         f"Show what EMPIAR says of entries as .empiar: {', '.join(METADATA)}.",
+    ),
+    _setting(
+        "local",
+        _paths,
+        "DIR",
+        "Read files from local copies in DIR where they fit; may be repeated.",
+        write=_write_paths,
+        repeats=True,
+    ),
+    _setting(
+        "local_verify",
+        lambda text, place: values.parse_choice(text, LOCAL_VERIFY),
+        "MODE",
+        f"Compare local copies with the archive: {', '.join(LOCAL_VERIFY)}.",
     ),
     _setting("xattr", _flag, None, "Files have attributes user.empiar.*.", write=write_flag),
     _setting(

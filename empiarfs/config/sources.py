@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from empiarfs.config.settings import PREFIX, SETTINGS, Config, Place, Setting, write_flag
-from empiarfs.config.values import nearest
+from empiarfs.config.values import join_paths, nearest
 from empiarfs.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -195,10 +195,13 @@ def _read_file(file: Path) -> dict[str, str]:
         raise ConfigError(f"{file} can't be read: {exc.strerror}") from exc
     except (ValueError, RecursionError) as exc:  # not UTF-8, not TOML, or nested without end
         raise ConfigError(f"{file} is no TOML: {exc}") from exc
-    return {name: _text(value, f"{name} in {file}") for name, value in table.items()}
+    return {name: _text(name, value, f"{name} in {file}") for name, value in table.items()}
 
 
-def _text(value: object, origin: str) -> str:
+def _text(name: str, value: object, origin: str) -> str:
+    repeats = name in SETTINGS and SETTINGS[name].repeats
+    if repeats and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return join_paths(value)
     if isinstance(value, bool):
         return write_flag(value)
     if isinstance(value, (str, int, float)):

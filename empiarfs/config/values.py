@@ -10,7 +10,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
@@ -164,6 +164,21 @@ def parse_path(text: str, *, base: Path | None, home: Path) -> Path:
     if base is None and not text.startswith("/"):
         raise ValueError(f"{text!r} must begin with / or ~/ here")
     return (base or home) / text
+
+
+def split_paths(text: str) -> list[str]:
+    r"""Return the paths of a text in which they are joined by ":"; one in a path is `\:`.
+
+    >>> split_paths(r"/a:/b\:c:/d\e")
+    ['/a', '/b:c', '/d\\e']
+    """
+    found = re.findall(r"(?:\\[\\:]|[^:])+", text)
+    return [re.sub(r"\\([\\:])", r"\1", each) for each in found]
+
+
+def join_paths(paths: Iterable[str]) -> str:
+    """Return the text that `split_paths` takes apart."""
+    return ":".join(re.sub(r"([\\:])", r"\\\1", path) for path in paths)
 
 
 def parse_choice(text: str, choices: tuple[str, ...]) -> str:

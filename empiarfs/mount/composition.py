@@ -25,13 +25,14 @@ from empiarfs.cache.speed_file import SpeedLog
 from empiarfs.cache.store import UnchangedStore
 from empiarfs.catalog import Catalog
 from empiarfs.config import Config
-from empiarfs.fetcher import Fetcher, FetcherConfig
+from empiarfs.fetcher import Fetcher, FetcherConfig, Source
 from empiarfs.stats import Counters
 from empiarfs.tree import Tree, TreeConfig
 from empiarfs.tree.versions import VersionAskerConfig
 from empiarfs.vfs import FileSystem
 
 if TYPE_CHECKING:
+    from empiarfs.local import LocalFirst
     from empiarfs.mount.notes import MountNotes
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,12 @@ class Parts:
     tree: Tree
     files: FileSystem
     about: MountNotes | None = None
+    local: LocalFirst | None = None
+
+    @property
+    def source(self) -> Source:
+        """What has the bytes: local copies, if there are any, before the fetcher."""
+        return self.fetcher if self.local is None else self.local
 
     def close(self) -> None:
         """Fail all who wait, write what is to be kept, end all threads.
@@ -78,7 +85,8 @@ class Parts:
         Each part is closed even if another can't be.
         """
         # The client first: who waits for the archive would hold up the others.
-        for part in (self.client, self.about, self.fetcher, self.catalog, self.store):
+        parts = (self.client, self.about, self.local, self.fetcher, self.catalog, self.store)
+        for part in parts:
             if part is not None:
                 _close(part)
 
@@ -115,7 +123,10 @@ def build(config: Config, root: str = "", *, keeps: bool = True, is_mount: bool 
     )
     about = _mount_notes(config, below) if is_mount and config.metadata != "off" else None
     notes = None if about is None else about.notes
-    files = FileSystem(client, below.tree, fetcher, store, counters, root=root, notes=notes)
+    local = _local_first(config, fetcher, counters, client) if config.local else None
+    files = FileSystem(
+        client, below.tree, local or fetcher, store, counters, root=root, notes=notes
+    )
     return Parts(
         counters,
         below.place,
@@ -127,6 +138,7 @@ def build(config: Config, root: str = "", *, keeps: bool = True, is_mount: bool 
         below.tree,
         files,
         about,
+        local,
     )
 
 
@@ -136,10 +148,13 @@ class Unkept:
 
     fetcher: Fetcher
     files: FileSystem
+    local: LocalFirst | None = None
 
     def close(self) -> None:
         """Fail all who wait, end all threads."""
-        _close(self.fetcher)
+        for part in (self.local, self.fetcher):
+            if part is not None:
+                _close(part)
 
 
 def build_unkept(parts: Parts, config: Config) -> Unkept:
@@ -153,8 +168,10 @@ def build_unkept(parts: Parts, config: Config) -> Unkept:
         parts.counters,
         FetcherConfig(max_connections=config.max_connections),
     )
-    files = FileSystem(parts.client, parts.tree, fetcher, parts.store, parts.counters)
-    return Unkept(fetcher, files)
+    client, counters = parts.client, parts.counters
+    local = _local_first(config, fetcher, counters, client) if config.local else None
+    files = FileSystem(client, parts.tree, local or fetcher, parts.store, counters)
+    return Unkept(fetcher, files, local)
 
 
 def build_tree(config: Config) -> TreeParts:
@@ -183,6 +200,22 @@ def build_tree(config: Config) -> TreeParts:
     versions = VersionAskerConfig(batch_s=min(85.0, 0.95 * config.lookup_s))
     tree = Tree(client, catalog, counters, TreeConfig(versions=versions))
     return TreeParts(counters, place, directory, client, catalog, tree)
+
+
+def _local_first(
+    config: Config, fetcher: Fetcher, counters: Counters, client: ArchiveClient
+) -> LocalFirst:
+    # Whoever has no local copies doesn't wait for its import.
+    from empiarfs.local import LocalConfig, LocalFirst
+    from empiarfs.local.record import place_of_record
+
+    return LocalFirst(
+        fetcher,
+        counters,
+        LocalConfig(config.local, config.local_verify, place_of_record(os.environ)),
+        client.base_url,
+        lambda: str(client.reachability) != "offline",
+    )
 
 
 def _mount_notes(config: Config, below: TreeParts) -> MountNotes:

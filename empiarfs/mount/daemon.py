@@ -35,8 +35,8 @@ from empiarfs.mount.describing import Description
 from empiarfs.mount.logs import Log
 from empiarfs.mount.namespace import end_with_parent
 from empiarfs.mount.notify import Notifier, Service, status_line, taken_from
-from empiarfs.mount.passed import passed_descriptor
-from empiarfs.mount.points import check_helper
+from empiarfs.mount.passed import mount_point_of, passed_descriptor
+from empiarfs.mount.points import check_apart, check_helper
 from empiarfs.mount.probe import probe
 from empiarfs.mount.request import MountRequest, MountSummary
 from empiarfs.mount.stderr import CapturedStderr, in_one_line
@@ -123,6 +123,7 @@ class _Daemon:
             check_helper(self._fuse.VERSION[0])
         elif self._fuse.VERSION < (3, 3):
             raise MountError(f"{request.mount_point}: a mount that is passed needs libfuse 3.3")
+        check_apart(mount_point_of(request.mount_point, self._passed), request.config.local)
         self._request = request
         self._notifier = notifier
         self._log = log

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from empiarfs import __version__
 from empiarfs.archive.route import route_problem
 from empiarfs.control import MountRecord
-from empiarfs.mount.passed import mount_of
+from empiarfs.mount.passed import mount_point_of
 from empiarfs.mount.request import MountRequest, MountSummary
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ class Description:
         self._log_file = log_file
         self._libfuse = libfuse
         self._since_s = time.time()
-        mounted = None if passed is None else mount_of(passed)
-        # The path at which programs find it; what was passed, if the kernel doesn't tell.
-        self._where = request.mount_point if mounted is None else mounted.path
+        self._where = mount_point_of(request.mount_point, passed)
 
     def record(self) -> MountRecord:
         """Return it for the list of this machine's mounts."""
@@ -72,6 +70,11 @@ class Description:
         notes = []
         if self._parts.catalog.rebuilt:
             notes.append(self._parts.catalog.rebuilt)
+        if self._parts.local is not None:
+            notes += [
+                f"{problem}; the archive's files are read instead, until it can be"
+                for problem in self._parts.local.problems()
+            ]
         problem = route_problem(self._parts.client.base_url)
         if problem is not None:
             # It may come later, as at the start of a machine: no reason not to mount.
@@ -116,6 +119,7 @@ class Description:
                 "place_reason": self._parts.place.reason,
                 "limit_reason": self._parts.directory.limit_reason,
             },
+            "local": None if self._parts.local is None else self._parts.local.status(),
             "crawls": self._crawls.as_json(),
             "catalog": {
                 "unwell": self._parts.catalog.unwell,

@@ -59,3 +59,17 @@ def mount_of(descriptor: int) -> MountedFileSystem | None:
         return None  # a kernel that doesn't tell
     device = f"0:{found[1]}"
     return next((mount for mount in mounts() if mount.device == device), None)
+
+
+def mount_point_of(mount_point: str, passed: int | None) -> str:
+    """Return the path at which programs find a mount.
+
+    Args:
+        mount_point: As it was given.
+        passed: The descriptor that it stands for, or None.
+
+    Returns:
+        The path; what was given, if the kernel doesn't tell.
+    """
+    mounted = None if passed is None else mount_of(passed)
+    return mount_point if mounted is None else mounted.path

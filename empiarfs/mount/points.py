@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
+from empiarfs import threads
 from empiarfs.errors import MountError
 from empiarfs.mount.namespace import may_mount
 from empiarfs.mount.probe import means_dead, probe
@@ -41,6 +43,41 @@ def resolve(mount_point: str) -> str:
         if mount_at(candidate) is not None:
             return candidate
     return os.path.realpath(absolute)
+
+
+def check_apart(mount_point: str, directories: Iterable[Path]) -> None:
+    """Check that no directory with local copies lies in the mount, nor the mount in one.
+
+    A mount that reads itself would wait for itself.
+
+    Args:
+        mount_point: As `resolve` returns it, and nothing mounted there by now.
+        directories: Absolute; one that hangs can't be looked at, and passes.
+
+    Raises:
+        MountError: One does.
+    """
+    for directory in directories:
+        place = _resolved(directory)
+        if place == mount_point or _is_in(place, mount_point) or _is_in(mount_point, place):
+            raise MountError(
+                f"the mount point {mount_point} and the local copies in {directory} lie in "
+                "each other",
+                hint="mount on a directory outside",
+            )
+
+
+def _resolved(directory: Path) -> str:
+    """Return where a directory is, without symbolic links as far as that can be had."""
+    found = [os.path.normpath(directory)]
+    look = threads.start("resolve", lambda: found.append(os.path.realpath(directory)))
+    if look is not None:
+        look.join(_PROBE_TIMEOUT_S)
+    return found[-1]
+
+
+def _is_in(path: str, directory: str) -> bool:
+    return path.startswith(directory.rstrip("/") + "/")
 
 
 def check_fuse(*, allow_other: bool = False) -> None:

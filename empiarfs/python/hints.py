@@ -89,10 +89,10 @@ class Hints:
         wanted = wanted.clamp(file.size)
         for start in range(wanted.start, wanted.stop, _STEP):
             part = ByteRange(start, min(start + _STEP, wanted.stop))
-            while parts.fetcher.room < len(part):
+            while parts.source.room < len(part):
                 if self._closed.wait(_LOOK_S):
                     return
-            parts.fetcher.prefetch(file, part)
+            parts.source.prefetch(file, part)
 
 
 def prefetch(wanted: Iterable[tuple[str | os.PathLike[str], int, int]]) -> None:

@@ -29,7 +29,7 @@ from empiarfs.browse import Browser
 from empiarfs.config import SETTINGS, Config, config_files, load
 from empiarfs.config.settings import Place, write_flag
 from empiarfs.config.sources import home_directory
-from empiarfs.config.values import nearest
+from empiarfs.config.values import join_paths, nearest
 from empiarfs.errors import ConfigError, EmpiarFSError, InterruptedCallError
 from empiarfs.mount.composition import Parts, build
 from empiarfs.patience import Patience
@@ -272,7 +272,12 @@ def close() -> None:
 def _text(name: str, value: object) -> str:
     """Return the text of a setting that means the same wherever it is read."""
     setting = SETTINGS[name]
-    text = write_flag(value) if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        text = write_flag(value)
+    elif setting.repeats and isinstance(value, (list, tuple)):
+        text = join_paths(map(str, value))
+    else:
+        text = str(value)
     try:
         place = Place(Path.cwd(), home_directory(os.environ))
         return setting.write(setting.parse(text, place))
