@@ -56,6 +56,10 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs plan 10934 --role movies /scratch --exact", "movies, to be copied to /scratch"),
         ("empiarfs plan 10934 --globus-batch list.txt", "and a list for Globus"),
     ),
+    "compare": (
+        ("empiarfs compare /data/empiar EMPIAR-10934", "what is missing, short or extra there?"),
+        ("empiarfs compare /data/empiar 10934 --md5 sums.md5", "do the lab's checksums fit?"),
+    ),
     "warm": (
         ("empiarfs warm 10934 --role micrographs", "have all micrographs in the cache"),
         ("empiarfs warm --heads 10934/data/movies", "headers, for an import dialog"),

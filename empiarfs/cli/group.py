@@ -35,6 +35,7 @@ _GROUPS = {
     "Get": {
         "get": ("get:command", "Copy files to a local directory; resumable, with checksums."),
         "plan": ("plan:command", "Tell how much that would be, and how long it would take."),
+        "compare": ("compare:command", "List how local copies differ from the archive."),
         "warm": ("warm:command", "Fetch files into the cache before they are read."),
         "pin": ("pin:command", "Fetch files into the cache, and never evict them."),
         "unpin": ("pin:unpin_command", "Let pinned files be evicted again."),

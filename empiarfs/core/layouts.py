@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
+_ABOVE = ("world_availability", "empiar/world_availability")
+
 
 def entry_folders(entry: str, archive_url: str, own_name: str) -> tuple[str, ...]:
     """Return where an entry may lie in a directory with local copies.
 
-    >>> entry_folders("10934", "https://h.org/a/b/", "empiar")
+    >>> entry_folders("10934", "https://h.org/a/b/", "empiar")[:5]
     ('10934', 'EMPIAR-10934', 'b/10934', 'a/b/10934', 'h.org/a/b/10934')
     >>> entry_folders("10934", "https://h.org/", "EMPIAR-10934")[0]
     '.'
@@ -41,7 +43,9 @@ def entry_folders(entry: str, archive_url: str, own_name: str) -> tuple[str, ...
     folders += names
     for start in range(len(above) - 1, -1, -1):
         folders.append("/".join((*above[start:], entry)))
-    return tuple(folders)
+    # What was copied from EMPIAR stays as it is where another archive of its kind is mounted.
+    folders += [f"{each}/{entry}" for each in _ABOVE]
+    return tuple(dict.fromkeys(folders))
 
 
 def is_safe(path: str) -> bool:

@@ -23,6 +23,7 @@ from empiarfs.errors import CacheError, LocalCopyError
 from empiarfs.local.disk import Disk, Manner
 from empiarfs.local.opening import (
     Identity,
+    find_holes,
     first_hole,
     identity_of,
     open_below,
@@ -83,21 +84,7 @@ class LocalFile:
         Raises:
             CacheError: The disk took too long.
         """
-        return self._disk.call(lambda: self._holes(most))
-
-    def _holes(self, most: int) -> list[int]:
-        found: list[int] = []
-        start, size = 0, self.identity.size
-        while len(found) < most:
-            hole = first_hole(self._descriptor, size, start)
-            if hole is None:
-                break
-            found.append(hole)
-            try:
-                start = os.lseek(self._descriptor, hole, os.SEEK_DATA)
-            except OSError:
-                break  # it has no more data
-        return found
+        return self._disk.call(lambda: find_holes(self._descriptor, self.identity.size, most))
 
 
 class LocalDirectory:

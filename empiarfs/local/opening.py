@@ -96,6 +96,22 @@ def first_hole(descriptor: int, size: int, start: int = 0) -> int | None:
     return hole if hole < size else None
 
 
+def find_holes(descriptor: int, size: int, most: int) -> list[int]:
+    """Return the offsets of the first few holes of a file of `size` bytes."""
+    found: list[int] = []
+    start = 0
+    while len(found) < most:
+        hole = first_hole(descriptor, size, start)
+        if hole is None:
+            break
+        found.append(hole)
+        try:
+            start = os.lseek(descriptor, hole, os.SEEK_DATA)
+        except OSError:
+            break  # it has no more data
+    return found
+
+
 def _place(descriptor: int) -> bytes:
     """Return where an open file lies, as the kernel says."""
     return os.readlink(b"/proc/self/fd/%d" % descriptor)

@@ -87,6 +87,7 @@ def test_what_is_written_in_a_configuration_file_holds_for_commands(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     file = tmp_path / "config/empiarfs/config.toml"
     file.parent.mkdir(parents=True)
     file.write_text(f'local = ["{copies}"]\nlocal_verify = "full"\n')

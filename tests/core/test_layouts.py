@@ -26,7 +26,13 @@ def test_a_directory_with_the_entrys_name_may_be_the_entry(name: str, is_own: in
 def test_what_wget_calls_a_server_with_a_port_is_known() -> None:
     folders = entry_folders("10934", "http://127.0.0.1:8080/x%20y/", "copies")
 
-    assert folders[2:] == ("x y/10934", "127.0.0.1:8080/x y/10934")
+    assert folders[2:4] == ("x y/10934", "127.0.0.1:8080/x y/10934")
+
+
+def test_copies_from_empiar_are_known_where_another_archive_is_mounted() -> None:
+    folders = entry_folders("10934", "http://127.0.0.1/", "copies")
+
+    assert {"world_availability/10934", "empiar/world_availability/10934"} <= set(folders)
 
 
 def test_a_name_that_is_no_number_has_no_other() -> None:
