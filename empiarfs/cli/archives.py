@@ -10,11 +10,12 @@ Threading: used from one thread.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -133,6 +134,8 @@ class Archives:
         settings: The settings on the command line, by name; None for those not given.
         reads: Files are to be read, not only looked at.
         keeps: Keep what is read in the cache.
+        written: A directory that the command writes to: what lies there, or around it, is no
+            local copy.
         verbose: Let what the parts do be seen on stderr, not only warnings.
         quiet: Say nothing but errors.
     """
@@ -143,10 +146,14 @@ class Archives:
         *,
         reads: bool = False,
         keeps: bool = True,
+        written: Path | None = None,
         verbose: bool = False,
         quiet: bool = False,
     ) -> None:
         self._config = settings_from(settings)
+        if written is not None and self._config.local:
+            local = tuple(each for each in self._config.local if not _overlap(each, written))
+            self._config = replace(self._config, local=local)
         self._settings = settings
         self._reads = reads
         self._keeps = keeps
@@ -257,3 +264,9 @@ class Archives:
             if archive.is_stale:
                 since = time.strftime("%Y-%m-%d %H:%M", time.localtime(archive.browser.oldest_s))
                 self.note(f"the archive can't be reached; this is from {since}")
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Tell whether one directory is the other, or lies in it."""
+    first, second = Path(os.path.realpath(one)), Path(os.path.realpath(other))
+    return first == second or first in second.parents or second in first.parents

@@ -95,7 +95,13 @@ def get(order: Order, settings: dict[str, str | None]) -> int:
     with (
         Failures() as failures,
         Archives(
-            settings, reads=True, keeps=False, verbose=order.verbose, quiet=order.quiet
+            settings,
+            reads=True,
+            keeps=False,
+            # Or what is to be replaced would be replaced by itself.
+            written=Path(last),
+            verbose=order.verbose,
+            quiet=order.quiet,
         ) as archives,
     ):
         targets = archives.find_all(words, failures)

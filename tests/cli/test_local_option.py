@@ -63,6 +63,19 @@ def test_get_copies_what_is_there_from_there(
         assert (tmp_path / "new" / name).read_bytes() == data
 
 
+@pytest.mark.parametrize("above", ["", ".."])
+def test_get_repairs_a_copy_by_the_archive_and_not_by_itself(
+    run: Commands, server: BrokenServer, tmp_path: Path, above: str
+) -> None:
+    damaged = put(tmp_path / "new" / HERE, bytes(500_000), modified_s=5)
+    wait_for_rest(tmp_path / "new")
+    words = ["--overwrite", "--local", str(tmp_path / "new" / above)]
+
+    assert run("get", HERE, str(tmp_path / "new"), *words).status == 0
+    assert damaged.read_bytes() == FILES[HERE]
+    assert gets(server) == [HERE]
+
+
 def test_warm_leaves_out_what_is_there(run: Commands, server: BrokenServer, copies: Path) -> None:
     done = run("warm", "10934", "--local", str(copies), "--json")
 
