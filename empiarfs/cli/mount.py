@@ -227,6 +227,7 @@ def _show(summary: MountSummary) -> None:
         ("mounted", f"{summary.archive_url} on {summary.mount_point}"),
         ("cache", summary.cache),
         ("cache size", summary.cache_limit),
+        *([("copies", summary.local)] if summary.local else []),
         ("log", summary.log),
         *(("note", note) for note in summary.notes),
     ]

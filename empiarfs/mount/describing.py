@@ -96,7 +96,14 @@ class Description:
             log=record.log_file or "stderr",
             pid=record.pid,
             notes=self._notes(),
+            local=self._local(),
         )
+
+    def _local(self) -> str:
+        config = self._request.config
+        if not config.local:
+            return ""
+        return f"{', '.join(map(str, config.local))} (verify: {config.local_verify})"
 
     def status(self) -> dict[str, object]:
         """Return how it does, as `empiarfs status --json` prints it."""

@@ -72,6 +72,7 @@ class MountSummary:
         log: Where it logs.
         pid: The process that serves it.
         notes: What else the user should know, a line each.
+        local: Where local copies are, and how far they are compared; "" for nowhere.
     """
 
     mount_point: str
@@ -81,6 +82,7 @@ class MountSummary:
     log: str
     pid: int
     notes: tuple[str, ...] = ()
+    local: str = ""
 
     def to_json(self) -> str:
         """Return it for the process that asked for the mount."""

@@ -62,6 +62,7 @@ def test_files_that_fit_are_local_and_the_rest_is_the_archives(
 ) -> None:
     with mounted(server.url, options=[f"local={copies}", "local_verify=sample"]) as mount:
         mount.expect_log("is not used, the archive's file is")
+        assert f"copies:     {copies} (verify: sample)" in mount.output
         assert sorted(os.listdir(mount.path / "10934/data")) == [Path(n).name for n in NAMES]
         for name in NAMES:
             assert (mount.path / name).read_bytes() == FILES[name], name
@@ -132,7 +133,7 @@ def test_a_disk_that_hangs_is_said_once_and_the_archive_is_read(
             disk.wake()
 
 
-def test_a_directory_that_is_not_there_is_noted_and_used_later(
+def test_a_directory_that_is_not_there_is_noted_and_the_archive_is_read(
     server: BrokenServer, tmp_path: Path
 ) -> None:
     with mounted(server.url, options=[f"local={tmp_path}/later"]) as mount:
@@ -187,6 +188,15 @@ def test_what_wget_has_made_is_found(served: Served, tmp_path: Path) -> None:
         assert tree.differences(originals, mount.path / "10017") == []
         counters = mount.status()["counters"]
     assert counters["local_files"] == len([p for p in originals.rglob("*.*") if p.stat().st_size])
+    assert fetched_since(served, mark) == []
+
+
+@pytest.mark.apache
+def test_names_are_found_whatever_their_bytes_are(served: Served) -> None:
+    mark = served.server.mark()
+
+    with mounted(served.server.url, options=[f"local={served.root}"]) as mount:
+        assert tree.differences(served.root / "10005", mount.path / "10005") == []
     assert fetched_since(served, mark) == []
 
 
