@@ -1,13 +1,12 @@
 """The file system itself: names, attributes and handles, for the adapter and for Python.
 
-Threading: safe from any thread; `_lock` guards the tables of handles and is never held while
-the archive or the disk is asked.
+Threading: safe from any thread; the tables of handles have their locks, which are never held
+while the archive or the disk is asked.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from itertools import count
@@ -20,7 +19,6 @@ from empiarfs.core.files import FileVersion, RemoteFile
 from empiarfs.core.neighbours import NeighboursConfig
 from empiarfs.core.readahead import ReadAheadConfig
 from empiarfs.errors import (
-    BadHandleError,
     EmpiarFSError,
     FileChangedError,
     InterruptedCallError,
@@ -39,7 +37,9 @@ from empiarfs.stats import Counters
 from empiarfs.tree import Node, Tree
 from empiarfs.tree.directory import DirectoryItem
 from empiarfs.vfs.extended import ATTRIBUTE_NAMES, URL, attribute_of
+from empiarfs.vfs.open_directories import OpenDirectories
 from empiarfs.vfs.open_files import OpenFile, OpenFiles
+from empiarfs.vfs.served import Served
 from empiarfs.vfs.values import (
     DIRECTORY_SIZE,
     FIRST_NOTE,
@@ -91,13 +91,12 @@ class FileSystem:
         self._fetcher = fetcher
         self._store = store
         self._counters = counters
-        self._root = root.strip("/")
+        self._served = Served(root)
         self._foresight = Foresight(client.base_url, tree, fetcher, readahead, neighbours)
-        self._lock = threading.Lock()
         # Of files and directories; `next` of it is one step of the interpreter.
         self._numbers = count(1)
         self._files = OpenFiles(self._numbers)
-        self._directories: dict[int, tuple[DirectoryItem, ...]] = {}  # guarded by _lock
+        self._directories = OpenDirectories(self._numbers)
         self._callbacks: list[Callable[[str], None]] = []
         self._notes = None if notes is None else _note_files(notes, self._tell_changed)
         self._began_s = time.time()
@@ -114,12 +113,12 @@ class FileSystem:
         """
         if not path:
             # A mount must come up, and be seen to, while the archive is out of reach.
-            return Attributes(paths.inode_of(self._root), True, DIRECTORY_SIZE, 0)
+            return Attributes(paths.inode_of(self._served.root), True, DIRECTORY_SIZE, 0)
         if self._notes is not None and NOTES_NAME in path:
             place = self._place(path, patience)
             if place is not None:
                 return self._noted(lambda notes: notes.attributes(place, patience))
-        known = self._tree.glance(self._full(path))
+        known = self._tree.glance(self._served.full(path))
         if known is not None:
             return self._file_attributes(*known)
         node = self._lookup(path, patience)
@@ -147,8 +146,12 @@ class FileSystem:
         """
         if self._notes is None or NOTES_NAME not in path:
             return None
-        place = place_of(self._full(path))
-        if place is not None and place.number is not None and not (self._root or place.parts):
+        place = place_of(self._served.full(path))
+        if (
+            place is not None
+            and place.number is not None
+            and not (self._served.root or place.parts)
+        ):
             node = self._lookup(str(place.number), patience)
             if not node.is_directory:
                 raise NotDirectoryError(path)
@@ -164,7 +167,7 @@ class FileSystem:
 
     def _lookup(self, path: str, patience: Patience) -> Node:
         try:
-            return self._tree.lookup(self._full(path), patience)
+            return self._tree.lookup(self._served.full(path), patience)
         except EmpiarFSError as exc:
             self._count_failure(exc)
             raise
@@ -189,21 +192,6 @@ class FileSystem:
             mtime_ns = minute_ns(node.modified_text)
         return Attributes(node.inode, False, version.size, mtime_ns)
 
-    def _full(self, path: str) -> str:
-        """Return the path below the archive's root; aliases are resolved."""
-        if self._root:
-            return paths.join(self._root, path) if path else self._root
-        return paths.canonical(path)
-
-    def _inside(self, full: str) -> str | None:
-        """Return the path below our root of a path below the archive's, or None."""
-        if not self._root:
-            return full
-        if full == self._root:
-            return ""
-        prefix = self._root + "/"
-        return full[len(prefix) :] if full.startswith(prefix) else None
-
     # -- directories -----------------------------------------------------------------------
 
     def open_directory(self, path: str, patience: Patience) -> int:
@@ -215,7 +203,7 @@ class FileSystem:
         """
         place = self._place(path, patience)
         if place is not None:
-            return self._kept(self._noted(lambda notes: notes.items(place, patience)))
+            return self._directories.add(self._noted(lambda notes: notes.items(place, patience)))
         node = self._lookup(path, patience)
         if not node.is_directory:
             raise NotDirectoryError(path)
@@ -229,26 +217,19 @@ class FileSystem:
         if not node.path and self._notes is not None and self._notes.is_listed:
             own = DirectoryItem(NOTES_NAME, paths.inode_of(NOTES_NAME), True)
             items = (own, *(item for item in items if item.name != NOTES_NAME))
-        return self._kept(items)
-
-    def _kept(self, items: tuple[DirectoryItem, ...]) -> int:
-        with self._lock:
-            handle = next(self._numbers)
-            self._directories[handle] = items
-        return handle
+        return self._directories.add(items)
 
     def directory_items(self, handle: int) -> tuple[DirectoryItem, ...]:
-        """Return the children, without "." and "..", as they were when it was opened."""
-        with self._lock:
-            items = self._directories.get(handle)
-        if items is None:
-            raise BadHandleError(str(handle))
-        return items
+        """Return the children, without "." and "..", as they were when it was opened.
+
+        Raises:
+            BadHandleError: The handle isn't open.
+        """
+        return self._directories.items(handle)
 
     def close_directory(self, handle: int) -> None:
         """Forget the handle."""
-        with self._lock:
-            self._directories.pop(handle, None)
+        self._directories.remove(handle)
 
     # -- files -----------------------------------------------------------------------------
 
@@ -340,7 +321,7 @@ class FileSystem:
 
     def attribute_names(self, path: str) -> tuple[str, ...]:
         """Return the names of the extended attributes; the same for every file."""
-        if self._notes is not None and place_of(self._full(path)) is not None:
+        if self._notes is not None and place_of(self._served.full(path)) is not None:
             return ()
         return ATTRIBUTE_NAMES
 
@@ -376,14 +357,9 @@ class FileSystem:
         self._callbacks.append(callback)
 
     def _tell_changed(self, full: str) -> None:
-        path = self._inside(full)
-        if path is None:
-            return
-        for callback in self._callbacks:
-            callback(path)
-            if not self._root and path:
-                # The kernel may know it by its alias as well.
-                callback(f"EMPIAR-{path}")
+        for path in self._served.spellings(full):
+            for callback in self._callbacks:
+                callback(path)
 
     def status(self) -> dict[str, object]:
         """Return what the file system is doing, as values that JSON can hold."""
@@ -393,7 +369,7 @@ class FileSystem:
             handles += self._notes.count()
         return {
             "archive_url": self._client.base_url,
-            "root": self._root,
+            "root": self._served.root,
             "since_s": self._began_s,
             "reachability": str(self._client.reachability),
             "connections": self._client.connections_in_use,
