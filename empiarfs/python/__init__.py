@@ -10,7 +10,8 @@ filesystem.py   for fsspec
 arrays.py       images as NumPy arrays
 mrcs.py         those of MRC files
 tiffs.py        those of TIFF and EER files
-lazy.py         both behind xarray and dask
+images.py       both, of which parts are read when they are indexed
+lazy.py         those behind xarray and dask
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
 particles.py    single images of large stacks
 tables.py       STAR and mdoc files

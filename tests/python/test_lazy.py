@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import empiarfs
-from empiarfs.python.lazy import _Images, _Source
+from empiarfs.python.images import ImageArray, Images
 from tests.python.conftest import Served, use
 from tests.support import tree
 from tests.support.apache import ApacheServer
@@ -268,7 +268,7 @@ class TestElsewhere:
 @given(data=st.data())
 def test_any_part_is_that_of_the_array(data: st.DataObject) -> None:
     whole = numpy.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    source = _Source([_InMemory.of(each) for each in whole], is_one=False)
+    source = ImageArray([_InMemory.of(each) for each in whole], is_one=False)
     index = tuple(
         data.draw(st.integers(-size, size - 1) | st.slices(size)) for size in whole.shape
     )[: data.draw(st.integers(1, 4))]
@@ -280,11 +280,11 @@ def test_any_part_is_that_of_the_array(data: st.DataObject) -> None:
     assert (source[:, 1:, rows, ::-1] == whole[:, 1:, rows, ::-1]).all()
 
 
-class _InMemory(_Images):
+class _InMemory(Images):
     """Images that are read from an array; it stands in for the file."""
 
     @classmethod
-    def of(cls, array: Any) -> _Images:
+    def of(cls, array: Any) -> Images:
         return cls(array, None, ("frame", "y", "x"), array.shape, array.dtype)
 
     def read(self, frames: Any, region: Any) -> Any:
