@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from empiarfs.browse import Browser, Item
+from empiarfs.catalog.entry_rows import Known
 from empiarfs.core.entries.values import Entry
 from empiarfs.core.named import NamedFiles
 from empiarfs.core.selection import Selection
@@ -49,8 +50,13 @@ def metadata_of(session: Session, number: int, patience_s: float = PATIENCE_S) -
     Raises:
         OSError: There is no such entry, or it can't be had.
     """
+    return known_of(session, number, patience_s).entry
 
-    def ask(live: Live) -> Entry:
+
+def known_of(session: Session, number: int, patience_s: float = PATIENCE_S) -> Known:
+    """Return the same with the document that says it; see `metadata_of`."""
+
+    def ask(live: Live) -> Known:
         with known_entries(live.config) as entries:
             answer = entries.entry(number, patience=Patience(patience_s))
         if answer.problem is not None:
@@ -58,7 +64,7 @@ def metadata_of(session: Session, number: int, patience_s: float = PATIENCE_S) -
                 f"what is known of EMPIAR-{number} is not up to date: {answer.problem}",
                 stacklevel=2,
             )
-        return answer.known.entry
+        return answer.known
 
     return session.ask(f"EMPIAR-{number}", ask)
 
