@@ -282,6 +282,7 @@ def test_every_source_takes_every_setting(tmp_path: Path) -> None:
         "gid": "2",
         "umask": "077",
         "force": "yes",
+        "daemon": "no",
     }
     assert set(texts) == set(SETTINGS)
     file = written(tmp_path, "".join(f'{name} = "{text}"\n' for name, text in texts.items()))
@@ -479,6 +480,7 @@ PATHS = st.text(
         uid=st.none() | st.integers(0, 2**32 - 2),
         umask=st.none() | st.integers(0, 0o777),
         force=st.booleans(),
+        daemon=st.booleans(),
     )
 )
 def test_settings_survive_being_handed_to_another_process(config: Config) -> None:

@@ -43,7 +43,7 @@ PREFIX = "EMPIARFS_"
 # Rarely needed, or known from other file systems as `-o`.
 _UNLISTED = (
     "allow_other", "allow_root", "xattr", "read_ahead", "uid", "gid", "umask", "force",
-    "lookup_wait", "metadata",
+    "lookup_wait", "metadata", "daemon",
 )  # fmt: skip
 
 
@@ -75,6 +75,7 @@ class Config:
         gid: Number of the group; None for that of who mounts.
         umask: Permission bits that files and directories lack; None for 022.
         force: A cache directory on a network file system is used all the same.
+        daemon: Python reads by the daemon of a mount; of a mount: its daemon lets it.
     """
 
     archive_url: str = DEFAULT_ARCHIVE_URL
@@ -103,6 +104,7 @@ class Config:
     gid: int | None = None
     umask: int | None = None
     force: bool = False
+    daemon: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +317,7 @@ _ALL = (
         "Use a cache directory on a network file system all the same.",
         write=write_flag,
     ),
+    _setting("daemon", _flag, None, "Python reads by the mount's daemon.", write=write_flag),
 )
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
 OPTION_NAMES = frozenset(SETTINGS)

@@ -64,6 +64,11 @@ class Registered:
         """The socket on which the daemon answers."""
         return self.file.with_suffix(".sock")
 
+    @property
+    def data_socket(self) -> Path:
+        """The socket on which it serves files, unless it doesn't."""
+        return self.file.with_suffix(".data")
+
 
 class Registration:
     """Our own record; it is there, and locked, from its making until `close`.
@@ -92,6 +97,11 @@ class Registration:
     def socket(self) -> Path:
         """Where the socket of this mount belongs."""
         return self.file.with_suffix(".sock")
+
+    @property
+    def data_socket(self) -> Path:
+        """Where the socket belongs on which it serves files."""
+        return self.file.with_suffix(".data")
 
     def close(self) -> None:
         """Remove the record; what it was is forgotten."""
@@ -148,9 +158,9 @@ def _registered_in(directory: Path, *, may_remove: bool) -> Iterator[Registered]
                 if record is not None:
                     yield Registered(record, file)
             elif may_remove:
-                for leftover in (file, file.with_suffix(".sock")):
+                for suffix in (".json", ".sock", ".data"):
                     with suppress(OSError):
-                        leftover.unlink()
+                        file.with_suffix(suffix).unlink()
         finally:
             os.close(descriptor)
 

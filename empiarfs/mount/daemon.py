@@ -45,6 +45,7 @@ from empiarfs.mount.unmount import BusyError, unmount
 
 if TYPE_CHECKING:
     from empiarfs.mount.metrics import MetricsServer
+    from empiarfs.mount.serving import FileServer
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ class _Daemon:
         self._closed = False  # guarded by _lock
         self._registration: Registration | None = None  # guarded by _lock
         self._control: ControlServer | None = None  # guarded by _lock
+        self._data: FileServer | None = None  # guarded by _lock
         self._failure: EmpiarFSError | None = None
         self._served = threading.Event()
         self._stderr: CapturedStderr | None = None
@@ -277,18 +279,32 @@ class _Daemon:
         except OSError as exc:
             logger.warning("`empiarfs status` can't ask this mount: %s", exc)
             control = None
+        data = self._make_data(registration.data_socket)
         with self._lock:
-            self._registration, self._control = registration, control
+            self._registration, self._control, self._data = registration, control, data
             closed = self._closed
         if closed:
             self._unregister()
+
+    def _make_data(self, socket: Path) -> FileServer | None:
+        if not self._request.config.daemon:
+            return None
+        from empiarfs.mount.serving import FileServer
+
+        try:
+            return FileServer(socket, self._parts, self._request.config, self._readers)
+        except (OSError, RuntimeError) as exc:
+            logger.warning("Python won't read by this mount: %s", exc)
+            return None
 
     def _unregister(self) -> None:
         with self._lock:
             registration, self._registration = self._registration, None
             control, self._control = self._control, None
-        if control is not None:
-            control.close()
+            data, self._data = self._data, None
+        for server in (data, control):
+            if server is not None:
+                server.close()
         if registration is not None:
             registration.close()
 
@@ -306,6 +322,7 @@ class _Daemon:
             **self._description.status(),
             "metrics": None if self._metrics is None else self._metrics.address,
             "readers": self._readers.as_json(),
+            "python": None if self._data is None else self._data.status(),
         }
 
     def _errors(self, request: Mapping[str, Any]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The archive in Python, with and without a mount: files, entries, hints, fsspec.
 
 session.py      the parts of this process: made at first use, ended before a fork
+daemon.py       reads by the daemon of a mount, where one stands
 file.py         an open file
 entry.py        an entry, and which of its files are meant
 choosing.py     finds those

@@ -1,9 +1,10 @@
 """An open file of the archive, for whatever reads Python's files.
 
 A file is one version of one file, from its opening on: if the archive has another one, reads
-fail for good, and an open sees the new one. The handle by which it is read belongs to the parts
-of this process (`empiarfs.python.session`); in another process, or after a fork, the first read
-opens it anew, and fails if it isn't the same version.
+fail for good, and an open sees the new one. It is read by the daemon of a mount where one runs
+(`empiarfs.python.daemon`). Else the handle by which it is read belongs to the parts of this
+process (`empiarfs.python.session`); in another process, or after a fork, the first read opens it
+anew, and fails if it isn't the same version.
 
 It has no buffer of its own: each read of a few bytes asks the pieces in memory, some 20 µs.
 Where a program reads many small things in a row, `io.BufferedReader(file)` is faster.
@@ -223,8 +224,12 @@ class ArchiveFile(io.RawIOBase):
             yield self.session.ask(self.path, partial(self._read, offset, size, ahead))
 
     def _read(self, offset: int, size: int, ahead: bool, live: Live) -> bytes:
+        patience = live.reading()
+        data = live.daemon.read(self._file, offset, size, patience, ahead=ahead)
+        if data is not None:
+            return data
         files, handle = live.parts.files, self._handle(live)
-        return files.read(handle, offset, size, live.reading(), ahead=ahead)
+        return files.read(handle, offset, size, patience, ahead=ahead)
 
     def _handle(self, live: Live) -> int:
         opened = self._opened
@@ -270,8 +275,12 @@ def opened_file(session: Session, path: str) -> ArchiveFile:
     """Open a file at a path below the archive's root; see `open`."""
 
     def ask(live: Live) -> ArchiveFile:
+        patience = live.looking()
+        file = live.daemon.open(path, patience)
+        if file is not None:
+            return ArchiveFile(session, file)
         files = live.parts.files
-        handle = files.open(path, live.looking()).handle
+        handle = files.open(path, patience).handle
         found = ArchiveFile(session, files.file_of_handle(handle))
         found._opened = (live, handle)
         return found

@@ -32,6 +32,7 @@ _AT_ONCE = 4
 # What is asked for at a time, of what may be foreseen in all.
 _STEP = 4 * 1024 * 1024
 _LOOK_S = 0.01
+_LONGEST_LOOK_S = 0.25
 
 
 class Hints:
@@ -80,6 +81,31 @@ class Hints:
                 logger.exception("a hint about %r failed unexpectedly", path)
 
     def _carry_out(self, path: str, wanted: ByteRange) -> None:
+        left = self._by_daemon(path, wanted)
+        if left is not None:
+            self._here(path, left)
+
+    def _by_daemon(self, path: str, wanted: ByteRange) -> ByteRange | None:
+        """Have the mount's daemon fetch it; return what is left if there is no daemon."""
+        pause_s = _LOOK_S
+        while wanted:
+            part = ByteRange(wanted.start, min(wanted.start + _STEP, wanted.stop))
+            answer = self._live.daemon.foresee(path, part, self._live.looking())
+            if answer is None:
+                return wanted
+            wanted = wanted.clamp(answer.size)
+            if answer.is_taken:
+                wanted = ByteRange(min(part.stop, wanted.stop), wanted.stop)
+                pause_s = _LOOK_S
+            elif self._closed.wait(pause_s):
+                return None
+            else:
+                # Each question costs the daemon what a small read does.
+                pause_s = min(2 * pause_s, _LONGEST_LOOK_S)
+        return None
+
+    def _here(self, path: str, wanted: ByteRange) -> None:
+        """Have this process fetch it."""
         parts = self._live.parts
         patience = self._live.looking()
         node = parts.tree.lookup(path, patience)

@@ -33,6 +33,7 @@ from empiarfs.config.values import join_paths, nearest
 from empiarfs.errors import ConfigError, EmpiarFSError, InterruptedCallError
 from empiarfs.mount.composition import Parts, build
 from empiarfs.patience import Patience
+from empiarfs.python.daemon import Daemon
 from empiarfs.python.failures import as_python_error
 
 logger = logging.getLogger(__name__)
@@ -64,12 +65,14 @@ class Live:
     Attributes:
         config: The settings.
         parts: As a mount has them.
+        daemon: The daemon of a mount that reads for us, where one runs.
         is_closed: They are ended, or about to be.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.parts: Parts = build(config)
+        self.daemon = Daemon(config, self.parts.client.base_url, self.parts.place.path)
         self.is_closed = False
         # Of files that were forgotten without being closed: their end may come while this
         # very thread holds any lock. Appending to a deque takes none.
@@ -114,8 +117,9 @@ class Live:
     def close(self) -> None:
         """Fail all who wait, write what is to be kept, end all threads."""
         self.is_closed = True
-        # The client is the first to go: who waits for the archive would hold up the others.
-        for part in (self.parts, *self._owned.values()):
+        # Who waits for the archive would hold up the others, so that goes first.
+        first: tuple[_Closable, ...] = (self.daemon, self.parts)
+        for part in (*first, *self._owned.values()):
             part.close()
         self._wait_for_connections()
 
