@@ -68,6 +68,8 @@ def test_a_listing_is_asked_for_once(rig: Rig) -> None:
 
 def test_who_walks_down_has_the_listings_on_his_way_fetched_at_once(rig: Rig) -> None:
     rig.tree.lookup("10934", patience())
+    # Each by a thread of its own, in any order.
+    wait_until(lambda: len(rig.archive.listed) == 3)
     wait_until(lambda: rig.tree.listings.in_memory("10934/data") is not None)
 
     assert sorted(rig.archive.listed) == ["", "10934", "10934/data"]

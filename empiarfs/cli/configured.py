@@ -19,7 +19,7 @@ def command(*, show_origin: bool, as_json: bool) -> int:
     """Print the settings that hold for a command or a mount without options.
 
     They come out of configuration files and the environment; what is chosen when it is
-    needed, such as the cache's place, is shown as "-".
+    needed, such as the cache's place, and what is empty are shown as "-".
     """
     from empiarfs.config import SETTINGS, as_options, config_files, load
 
@@ -33,7 +33,7 @@ def command(*, show_origin: bool, as_json: bool) -> int:
         found = [{"path": str(path), "exists": path.exists()} for path in files]
         click.echo(json.dumps({"settings": settings, "files": found}, indent=2))
         return 0
-    shown = {name: in_one_line(values.get(name, "-")).removesuffix(".0") for name in SETTINGS}
+    shown = {name: in_one_line(values.get(name) or "-").removesuffix(".0") for name in SETTINGS}
     width, wide = max(map(len, shown)), max(map(len, shown.values()))
     for name, value in shown.items():
         line = f"{name:<{width}}  {value:<{wide}}"
