@@ -38,10 +38,10 @@ _SMALL = 64 * 1024 * 1024
 
 def read_tiff(file: ArchiveFile | Spool, frames: Frames, region: Corners | None) -> NDArray[Any]:
     """Return frames of a file; see `empiarfs.python.arrays.imread`."""
-    with _opened(file) as every:
+    with opened_pages(file) as every:
         pages = _pages(every, frames)
-        _check_sizes(pages)
-        file.foresee([part for page in pages for part in _segments(page)])
+        check_sizes(pages)
+        file.foresee([part for page in pages for part in segments(page)])
         made = [_cut(page.asarray(), region) for page in pages]
         if not made:
             return _nothing(every, region)
@@ -57,7 +57,7 @@ def tiff_layout(file: ArchiveFile) -> tuple[int, tuple[int, ...], Any]:
         OSError: The bytes can't be had.
         ValueError: It is broken, or its frames are no images of rows and columns.
     """
-    with _opened(file) as every:
+    with opened_pages(file) as every:
         count = len(every)
         if not count:
             raise ValueError("it holds no frame")
@@ -68,22 +68,30 @@ def tiff_layout(file: ArchiveFile) -> tuple[int, tuple[int, ...], Any]:
 
 
 @contextmanager
-def _opened(file: ArchiveFile | Spool) -> Iterator[Any]:
-    """Lend the frames of a file; what goes wrong with them is a ValueError."""
+def opened_pages(file: ArchiveFile | Spool, view: type[View] = View) -> Iterator[Any]:
+    """Lend the frames of a file, read by a `view`; what is wrong with them is a ValueError."""
     # Several threads may have it, each with a position of its own.
-    source = View(file) if isinstance(file, ArchiveFile) else file
+    source = view(file) if isinstance(file, ArchiveFile) else file
+    with translated(file.path), tifffile.TiffFile(source, name=file.path) as opened:
+        every: Any = _Complete(opened.pages)
+        if opened.is_eer and every[0].compression == 1:
+            every = _Later(every)
+        yield every
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Make a ValueError of what goes wrong with the frames of a file; within another as well."""
     try:
-        with tifffile.TiffFile(source, name=file.path) as opened:
-            every: Any = _Complete(opened.pages)
-            if opened.is_eer and every[0].compression == 1:
-                every = _Later(every)
-            yield every
+        yield
     except (*_BROKEN, tifffile.TiffFileError) as exc:
+        if str(exc).startswith(f"{path}: "):
+            raise
         if "imagecodecs" in str(exc):
             raise ImportError(
-                f"imagecodecs is missing, for {file.path}: pip install 'empiarfs[arrays]'"
+                f"imagecodecs is missing, for {path}: pip install 'empiarfs[arrays]'"
             ) from exc
-        raise ValueError(f"{file.path}: {exc}") from exc
+        raise ValueError(f"{path}: {exc}") from exc
 
 
 class _Complete:
@@ -128,7 +136,7 @@ class _Later:
 
 def _nothing(pages: Any, region: Corners | None) -> NDArray[Any]:
     """Return no frame, in an array of the shape that frames have."""
-    first = _page(pages, 0)
+    first = page_at(pages, 0)
     if first is None:
         raise ValueError("it holds no frame")
     part = checked_region(region, *first.shape[:2])
@@ -140,15 +148,16 @@ def _pages(pages: Any, frames: Frames) -> list[Any]:
     """Return the pages that are meant; those behind the last of them aren't looked for."""
     if isinstance(frames, slice) and _is_bounded(frames):
         numbers = range(frames.start or 0, frames.stop, frames.step or 1)
-        found = (_page(pages, number) for number in numbers)
+        found = (page_at(pages, number) for number in numbers)
         return list(takewhile(lambda page: page is not None, found))
-    page = _page(pages, frames) if isinstance(frames, int) and frames >= 0 else None
+    page = page_at(pages, frames) if isinstance(frames, int) and frames >= 0 else None
     if page is not None:
         return [page]
     return [pages[number] for number in chosen_frames(frames, len(pages))]
 
 
-def _page(pages: Any, number: int) -> Any:
+def page_at(pages: Any, number: int) -> Any:
+    """Return a frame, from 0; None if there are fewer."""
     try:
         return pages[number]
     except IndexError:
@@ -160,7 +169,7 @@ def _is_bounded(frames: slice) -> bool:
     return stop is not None and start >= 0 and stop >= 0 and step > 0
 
 
-def _check_sizes(pages: list[Any]) -> None:
+def check_sizes(pages: list[Any]) -> None:
     """Refuse frames that are far larger than their bytes could be unpacked to."""
     for page in pages:
         most = _MOST_PACKED * sum(page.databytecounts) + _SMALL
@@ -168,7 +177,8 @@ def _check_sizes(pages: list[Any]) -> None:
             raise ValueError(f"a frame of {page.nbytes} bytes can't be in those that it has")
 
 
-def _segments(page: Any) -> list[tuple[int, int]]:
+def segments(page: Any) -> list[tuple[int, int]]:
+    """Return offset and size of a frame's strips or tiles, in bytes."""
     return list(zip(page.dataoffsets, page.databytecounts, strict=False))
 
 
