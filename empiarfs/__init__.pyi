@@ -9,6 +9,8 @@ from empiarfs.python.lazy import lazy as lazy
 from empiarfs.python.local import path as path
 from empiarfs.python.particles import Particles as Particles
 from empiarfs.python.particles import particles as particles
+from empiarfs.python.previews import Preview as Preview
+from empiarfs.python.previews import preview as preview
 from empiarfs.python.session import close as close
 from empiarfs.python.session import configure as configure
 from empiarfs.python.tables import read_mdoc as read_mdoc

@@ -16,6 +16,7 @@ lazy.py         those behind xarray and dask
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
 particles.py    single images of large stacks
 tables.py       STAR and mdoc files
+previews/       pictures of files and directories
 failures.py     what goes wrong, as Python's own exceptions
 
 It is built of the parts that a mount is built of, on the same cache directory, catalog and

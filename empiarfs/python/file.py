@@ -227,6 +227,7 @@ class ArchiveFile(io.RawIOBase):
         patience = live.reading()
         data = live.daemon.read(self._file, offset, size, patience, ahead=ahead)
         if data is not None:
+            live.parts.counters.add("read_bytes", len(data))
             return data
         files, handle = live.parts.files, self._handle(live)
         return files.read(handle, offset, size, patience, ahead=ahead)

@@ -64,9 +64,9 @@ def eer_frame(hits: list[int]) -> bytes:
     return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
 
 
-def eer_file(frames: list[bytes]) -> bytes:
+def eer_file(frames: list[bytes], item: bytes = b'<item name="numberOfFrames">6</item>') -> bytes:
     """Return frames of 64 × 64 pixels as a BigTIFF file, as a detector writes it."""
-    metadata = b'<metadata><item name="numberOfFrames">6</item></metadata>'
+    metadata = b"<metadata>" + item + b"</metadata>"
     raw = b"II+\0" + struct.pack("<HHQ", 8, 0, 16 + len(metadata) + sum(map(len, frames)))
     raw += metadata + b"".join(frames)
     offset = 16 + len(metadata)
