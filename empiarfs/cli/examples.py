@@ -36,6 +36,11 @@ EXAMPLES: dict[str, Examples] = {
         ("empiarfs head 10934/data/particles.star", "the first ten lines"),
         ("empiarfs head -c 1024 10934/data/stack.mrcs > header", "the header of a stack"),
     ),
+    "preview": (
+        ("empiarfs preview 10934/data/movies/movie_001.tif", "an average of frames, and spectrum"),
+        ("empiarfs preview EMPIAR-10934 --role movies -o sheet.png", "a sheet of 24 movies"),
+        ("empiarfs preview --sample 100 10934/data/stack.mrcs", "a hundred particles"),
+    ),
     "cite": (("empiarfs cite --bibtex EMPIAR-10934 >> papers.bib", "for a manuscript"),),
     "open": (("empiarfs open EMPIAR-10934", "the entry's page, in the browser"),),
     "index": (

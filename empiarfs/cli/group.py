@@ -26,6 +26,7 @@ _GROUPS = {
         "tree": ("tree:command", "Show directories of the archive as a tree."),
         "cat": ("cat:command", "Write files of the archive to the standard output."),
         "head": ("cat:head_command", "Write the beginning of files of the archive."),
+        "preview": ("preview:command", "Make pictures of images of the archive, as PNG."),
         "cite": ("cite:command", "Cite an entry, also as BibTeX or RIS."),
         "open": ("open:command", "Print the address of an entry's page, or open it."),
         "index": ("index:command", "Learn all names and exact sizes of entries."),
