@@ -214,7 +214,7 @@ def _tell(made: Preview, failures: Failures, *, verbose: bool, quiet: bool) -> N
         of = f" of {amount(made.size)}" if made.bytes_read < made.size else ""
         note(
             f"read {amount(made.bytes_read)}{of}; "
-            f"{amount(made.bytes_fetched)} fetched from the archive"
+            f"{amount(made.bytes_fetched)} fetched by this process"
         )
 
 

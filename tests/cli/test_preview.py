@@ -94,7 +94,7 @@ def test_a_picture_can_be_piped(preview: Commands) -> None:
 def test_a_sheet_has_a_picture_of_each_file_and_tells_what_was_read(preview: Commands) -> None:
     done = preview("preview", "EMPIAR-10934", "-v", "--pixels", "64")
     said = re.fullmatch(
-        r"empiarfs: note: read ([\d.]+) MB of ([\d.]+) MB; ([\d.]+) MB fetched from the archive\n",
+        r"empiarfs: note: read ([\d.]+) MB of ([\d.]+) MB; ([\d.]+) MB fetched by this process\n",
         done.err,
     )
 
