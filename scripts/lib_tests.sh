@@ -116,6 +116,31 @@ run_pytest() {
   )
 }
 
+# run_failed_again SECONDS STATUS: run the tests that failed in the last run once more, by
+# themselves. A machine that is busy with something else can be too late for one of thousands
+# that run beside each other; what passes alone is named all the same, so that it is mended.
+# More than a few failures, or one without a test, stay what they are.
+run_failed_again() {
+  local limit_s="$1" status="$2" failed
+  failed="$(python - << 'PYTHON'
+import json
+from pathlib import Path
+
+path = Path(".pytest_cache/v/cache/lastfailed")
+print("\n".join(json.loads(path.read_text()) if path.exists() else ()))
+PYTHON
+)"
+  if [ "$status" -ne 1 ] || [ -z "$failed" ] || [ "$(wc -l <<< "$failed")" -gt 3 ]; then
+    return "$status"
+  fi
+  shout "these failed beside others, and are run once more by themselves:"
+  echo "$failed" >&2
+  run_pytest "$limit_s" "empiarfs tests" --doctest-modules --last-failed \
+    --last-failed-no-failures none || return "$status"
+  shout "they pass by themselves; why they failed beside others is to be found out:"
+  echo "$failed" >&2
+}
+
 # Prepare the machine and a scratch directory, and see to it that nothing stays behind.
 begin_tests() {
   prepare_tests
