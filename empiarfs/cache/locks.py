@@ -58,6 +58,7 @@ def locked(path: str, timeout_s: float) -> Iterator[None]:
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() >= deadline:
             raise BusyError(f"{path} is locked by another process")
+        # A lock that is waited for in the kernel can't be given up when the time is over.
         time.sleep(LOCK_POLL_S)
     try:
         yield

@@ -80,6 +80,7 @@ class WriteSlots:
         while (descriptor := self._try_all()) is None:
             if time.monotonic() >= deadline:
                 raise BusyError("too many writers at once")
+            # The kernel waits for one lock, and any of them will do.
             time.sleep(_POLL_S)
         try:
             slot = Slot(descriptor)

@@ -295,6 +295,7 @@ def _wait_for_lock(lock: int) -> None:
     while not _takes_lock(lock):
         if time.monotonic() >= deadline_s:
             raise UnwellError("another process keeps the catalog's lock")
+        # A lock that is waited for in the kernel can't be given up when the time is over.
         time.sleep(_LOCK_POLL_S)
 
 

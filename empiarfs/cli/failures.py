@@ -13,6 +13,7 @@ A traceback is shown for nothing but a mistake of ours.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -42,6 +43,8 @@ EXIT_STATUSES = {
     _INTERRUPTED: "Ended by Ctrl-C.",
 }
 _TOLD = 10
+# What a disk that takes no more says; whoever writes a file of his own tells its name.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What these say by themselves names a path in the archive, which the user may not know.
 _SAID = (
@@ -133,10 +136,21 @@ def run_command(command: click.Command, words: Sequence[str]) -> int:
         complain(str(exc), getattr(exc, "hint", None))
         return 2 if isinstance(exc, ConfigError) else 1
     except BrokenPipeError:
-        # Whoever read our output has had enough. Python would complain at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has had enough.
+        _forget_output()
+        return 1
+    except OSError as exc:
+        if exc.filename is not None or exc.errno not in _FULL:
+            raise
+        complain(f"the output can't be written: {exc.strerror}")
+        _forget_output()
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _forget_output() -> None:
+    """Write no more of what is left of the output: Python would complain at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: click.UsageError) -> tuple[str, str | None]:

@@ -122,7 +122,9 @@ def get(order: Order, settings: dict[str, str | None]) -> int:
         if order.verify:
             return max(failures.status, _verify(order, plan, downloads, failures))
         if order.dry_run:
-            _tell_plan(order, plan, archive, destination)
+            # "0 files, which fit" would be no answer.
+            if wanted or order.as_json or not failures.status:
+                _tell_plan(order, plan, archive, destination)
             return failures.status
         _check_room(plan, destination)
         found = outlook(_figures(plan), archive, destination, caches=False)

@@ -65,6 +65,8 @@ def command(
         found = archives.find_all(targets, failures)
         archive = one_archive(found)
         wanted = wanted_files(found, choice, archives, failures, quiet=silent)
+        if failures.status and not wanted and not as_json:
+            return failures.status
         # First: what is fetched then is pinned as it is stored.
         _pin(archive, wanted)
         warmed = warm_files(

@@ -90,6 +90,8 @@ def command(
         planned, whole = _planned(
             targets, destination, choice, archives, failures, exact=exact, quiet=quiet or as_json
         )
+        if failures.status and not planned and not as_json:
+            return failures.status  # "0 files, which fit" would be no answer
         found = outlook(figures_of(planned), archive, destination, caches=True)
         if as_json:
             click.echo(json.dumps(values_of(found)))

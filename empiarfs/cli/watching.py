@@ -153,6 +153,7 @@ def watch(found: Callable[[], Sequence[Status]]) -> int:
                 asked_s += seconds
                 live.update(_screen(before, now, seconds), refresh=True)
                 before = {_key(each): each for each in now}
+                # Rates are of the time between two looks; Ctrl-C ends this one.
                 time.sleep(_EVERY_S)
     except KeyboardInterrupt:
         return 0

@@ -129,6 +129,17 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("words", ["config", "man", "--help", "completion bash"])
+def test_output_to_a_full_disk_is_one_line(words: str) -> None:
+    command = f"{sys.executable} -m empiarfs {words} > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, cwd=CHECKOUT, timeout=60, check=False
+    )
+
+    said = b"empiarfs: error: the output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 @pytest.mark.parametrize(
     ("word", "source"),
     [

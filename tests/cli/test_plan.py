@@ -213,6 +213,17 @@ def test_the_list_for_aria2_has_urls_and_names(
     assert done.lines[-1].startswith(f"{path} has 3 lines; aria2c ")
 
 
+@pytest.mark.parametrize("words", ["plan {}", "plan {} there", "get -n {} there", "pin {}"])
+def test_of_what_can_not_be_asked_for_no_figures_are_told(
+    plan: Commands, server: BrokenServer, words: str
+) -> None:
+    server.stop()
+    done = plan(*words.format("10934").split())
+
+    assert (done.status, done.out) == (1, b"")
+    assert "10934: " in done.err
+
+
 def test_a_name_that_no_list_can_hold_is_told_and_left_out(
     plan: Commands, server: BrokenServer, tmp_path: Path
 ) -> None:
