@@ -50,16 +50,13 @@ from typing import TypeVar
 
 from empiarfs.archive.later import Later
 from empiarfs.archive.machine_names import bind_name, is_taken
+from empiarfs.archive.opening_pace import OpeningPace
+from empiarfs.archive.signs import Need, Signs
 
 T = TypeVar("T")
 
 MAX_SLOTS = 20
 RESERVED_SLOTS = 2
-NEW_CONNECTIONS_PER_S = 10
-# Apache ends a connection after 100 requests: the sizes of 20,000 files take 200 connections,
-# 20 s at ten a second and 5 s at these. One in place of one that ended in order leaves no
-# abandoned connection behind, which is what the ten guard against.
-RENEWALS_PER_S = 30
 
 # How often a waiter looks whether another process gave something back. An urgent look costs
 # about 12 binds of 2 µs.
@@ -68,10 +65,6 @@ _LOOK_S = 0.02
 # Three looks of a waiter in another process.
 _STAND_BACK_S = 0.06
 _GIVE_WAY_EVERY_S = 0.1
-# Processes that can show a sign at once; what more there are is seen all the same.
-_SIGNS = 4
-_STARVING = "starving"
-_HUNGRY = "hungry"
 
 
 def _never() -> None:
@@ -125,13 +118,12 @@ class ConnectionBudget:
         self._cooling = 0  # guarded by _lock
         self._urgent_queue: deque[threading.Condition] = deque()  # guarded by _lock
         self._queue: deque[threading.Condition] = deque()  # guarded by _lock
-        # Kind and number of the sign that is shown; guarded by _lock.
-        self._sign: tuple[str, int, socket.socket] | None = None
+        self._signs = Signs(prefix)  # guarded by _lock
+        self._pace = OpeningPace(prefix, self._later, limit, RESERVED_SLOTS)  # guarded by _lock
         self._refused_sign: socket.socket | None = None  # guarded by _lock
         self._refused_until_s = 0.0  # guarded by _lock
         self._stand_back_until_s = 0.0  # guarded by _lock
         self._next_look_s = 0.0  # guarded by _lock
-        self._renewals = 0  # guarded by _lock
         self._closed = False  # guarded by _lock
 
     @property
@@ -226,7 +218,7 @@ class ConnectionBudget:
     def note_ended(self) -> None:
         """Say that the archive ended a connection in order, so that another may replace it."""
         with self._lock:
-            self._renewals = min(self._renewals + 1, self.limit)
+            self._pace.note_ended()
 
     def wait_to_connect(self, *, urgent: bool = True, check: Callable[[], None] = _never) -> None:
         """Wait until the machine may open one more connection.
@@ -237,29 +229,11 @@ class ConnectionBudget:
         """
         while True:
             with self._lock:
-                if self._may_connect(urgent):
+                if self._pace.may_open(urgent=urgent):
                     return
             check()
             # Names come free in other processes, too, and of that nobody is told.
             time.sleep(_LOOK_S)
-
-    def _may_connect(self, urgent: bool) -> bool:
-        """Tell whether a connection may be opened now, which then counts; under the lock."""
-        first = 0 if urgent else RESERVED_SLOTS
-        new = [f"new-{number:02}" for number in range(NEW_CONNECTIONS_PER_S - 1, first - 1, -1)]
-        renewed = [f"renewed-{number:02}" for number in range(RENEWALS_PER_S)]
-        if self._renewals > 0 and self._bind_for_a_second(renewed):
-            self._renewals -= 1
-            return True
-        return self._bind_for_a_second(new)
-
-    def _bind_for_a_second(self, names: list[str]) -> bool:
-        for name in names:
-            token = bind_name(f"{self._prefix}-{name}")
-            if token is not None:
-                self._later.after(1.0, token.close)
-                return True
-        return False
 
     def should_give_way(self) -> bool:
         """Tell whether a connection between two requests should be closed for another process.
@@ -272,8 +246,8 @@ class ConnectionBudget:
             if now_s < self._next_look_s:
                 return False
             self._next_look_s = now_s + _GIVE_WAY_EVERY_S
-            generous = self._held > self._share and self._others_show(_HUNGRY)
-            if not generous and not self._others_show(_STARVING):
+            generous = self._held > self._share and self._signs.others_show("hungry")
+            if not generous and not self._signs.others_show("starving"):
                 return False
             self._stand_back_until_s = now_s + _STAND_BACK_S
             return True
@@ -310,7 +284,7 @@ class ConnectionBudget:
         for number in self._numbers(urgent):
             holder = bind_name(f"{self._prefix}-slot-{number:02}")
             if holder is not None:
-                if connecting and not self._may_connect(awaited):
+                if connecting and not self._pace.may_open(urgent=awaited):
                     holder.close()
                     return None
                 self._held += 1
@@ -384,23 +358,10 @@ class ConnectionBudget:
 
     def _show_sign(self) -> None:
         """Show what others should know of this process; the caller holds the lock."""
-        wanted = None
+        need: Need | None = None
         if self._first_waiter() is not None:
             if self._held == 0:
-                wanted = _STARVING
+                need = "starving"
             elif self._held < self._share:
-                wanted = _HUNGRY
-        if self._sign is not None and self._sign[0] != wanted:
-            self._sign[2].close()
-            self._sign = None
-        if self._sign is None and wanted is not None:
-            for number in range(_SIGNS):
-                holder = bind_name(f"{self._prefix}-{wanted}-{number}")
-                if holder is not None:
-                    self._sign = (wanted, number, holder)
-                    return
-
-    def _others_show(self, sign: str) -> bool:
-        own = self._sign[1] if self._sign is not None and self._sign[0] == sign else None
-        names = (f"{self._prefix}-{sign}-{number}" for number in range(_SIGNS) if number != own)
-        return any(is_taken(name) for name in names)
+                need = "hungry"
+        self._signs.show(need)

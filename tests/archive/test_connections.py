@@ -15,13 +15,12 @@ import pytest
 
 from empiarfs.archive.connections import (
     MAX_SLOTS,
-    NEW_CONNECTIONS_PER_S,
-    RENEWALS_PER_S,
     RESERVED_SLOTS,
     ConnectionBudget,
     Slot,
 )
 from empiarfs.archive.machine_names import bind_name, is_taken
+from empiarfs.archive.opening_pace import NEW_CONNECTIONS_PER_S, RENEWALS_PER_S
 from empiarfs.errors import GaveUpError
 from empiarfs.patience import Patience
 from tests.support.stopwatch import Stopwatch
