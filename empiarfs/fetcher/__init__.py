@@ -9,12 +9,14 @@
 
 Modules: `whereabouts` (where pieces are), `flights` (recent ones and those on their way),
 `spans` (one GET and those who wait for it), `queue` (which span goes next), `workers` (the
-threads that carry them out), `plans` (what is foreseen), `fetching` (the `Fetcher`).
+threads that carry them out), `plans` (what is foreseen), `config` (bounds), `fetching` (the
+`Fetcher`).
 """
 
 from __future__ import annotations
 
-from empiarfs.fetcher.fetching import Fetcher, FetcherConfig
+from empiarfs.fetcher.config import FetcherConfig
+from empiarfs.fetcher.fetching import Fetcher
 from empiarfs.fetcher.source import Source
 
 __all__ = ["Fetcher", "FetcherConfig", "Source"]

@@ -1,6 +1,8 @@
 """The border to the kernel: what FUSE asks, answered by the file system.
 
     adapter.py         requests become calls of `files.Files`
+    arguments.py       what handlers are given
+    config.py          what is set once for a mount
     answers.py         whatever happens in a handler, it ends in a result or an errno
     xattr.py           the same with extended attributes
     journeys.py        all look-ups of one system call share a deadline
@@ -18,7 +20,8 @@ Importing this package loads libfuse, and raises OSError where there is none.
 
 from __future__ import annotations
 
-from empiarfs.fuse.adapter import AdapterConfig, FuseAdapter
+from empiarfs.fuse.adapter import FuseAdapter
+from empiarfs.fuse.config import AdapterConfig
 from empiarfs.fuse.crawls import Crawls
 from empiarfs.fuse.errnos import ERRNO_BY_ERROR, errno_for
 from empiarfs.fuse.files import Files

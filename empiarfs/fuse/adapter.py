@@ -28,13 +28,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from empiarfs.errors import BadHandleError, EmpiarFSError, ReadOnlyError
+from empiarfs.errors import EmpiarFSError, ReadOnlyError
 from empiarfs.fuse import library
 from empiarfs.fuse.answers import answers, refuses
+from empiarfs.fuse.arguments import FileInfo, inner_path
 from empiarfs.fuse.callers import Caller, current_caller
+from empiarfs.fuse.config import AdapterConfig, tune
 from empiarfs.fuse.errnos import errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.handles import Handles, OpenDirectory, OpenFile
@@ -52,41 +53,7 @@ logger = logging.getLogger(__name__)
 _UNKNOWN_INODE = 0xFFFFFFFF
 # How long an `open` waits for the kernel to drop the old version's pages.
 _INVALIDATION_S = 5.0
-# Nearly every read comes as a read-ahead of the kernel, of which it sends so many at once: 64
-# that waited for a dead archive blocked every other read, 512 don't (103 threads, 20 MB).
-_MAX_BACKGROUND = 512
-# With a limit of threads, some must be left for `ls`: 300 readers that waited took all 256.
-_THREADS_FOR_OTHERS = 64
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterConfig:
-    """How long calls may wait, and who owns the files.
-
-    Attributes:
-        wait_s: Seconds after which a read that gets no answer fails; may be infinite.
-        lookup_s: Seconds after which a call does that looks something up, all look-ups
-            that the kernel makes of it together.
-        uid: Owner of every file.
-        gid: Group of every file.
-        umask: Permission bits that files and directories lack.
-    """
-
-    wait_s: float = 900.0
-    lookup_s: float = 90.0
-    uid: int = 0
-    gid: int = 0
-    umask: int = 0o022
-
-
-class FileInfo(Protocol):
-    """The fields of libfuse's `fuse_file_info` that are used here."""
-
-    flags: int
-    fh: int
-    keep_cache: int
-    direct_io: int
 
 
 class FuseAdapter(mfusepy.Operations):
@@ -143,7 +110,7 @@ class FuseAdapter(mfusepy.Operations):
     def init_with_config(self, connection: Any, config: Any) -> None:
         """Set what the kernel should do and what libfuse has no option for."""
         try:
-            self._tune(connection)
+            tune(connection)
             if self._invalidator is not None:
                 self._invalidator.start(library.session_pointer())
             self._started()
@@ -161,21 +128,6 @@ class FuseAdapter(mfusepy.Operations):
     def stop(self) -> None:
         """Make every call that waits fail, those to come too."""
         self._ending.set()
-
-    @staticmethod
-    def _tune(connection: Any) -> None:
-        if connection is None:
-            return
-        most = _MAX_BACKGROUND
-        if library.knows_max_threads():
-            most = min(most, library.MAX_THREADS - _THREADS_FOR_OTHERS)
-        connection.max_background = most
-        connection.congestion_threshold = most * 3 // 4
-        if library.VERSION >= (3, 0):
-            # It would fetch attributes that nobody asked for: 15 % slower.
-            connection.want &= ~(
-                library.CAPABILITY_READDIRPLUS | library.CAPABILITY_READDIRPLUS_AUTO
-            )
 
     # -- what the handlers share -----------------------------------------------------------
 
@@ -388,14 +340,3 @@ class FuseAdapter(mfusepy.Operations):
     unlink = refuses("unlink")
     utimens = refuses("utimens")
     write = refuses("write")
-
-
-def inner_path(path: str | None) -> str:
-    """Return the kernel's path as the file system spells it.
-
-    Raises:
-        BadHandleError: There is none, of a handle that isn't open.
-    """
-    if path is None:
-        raise BadHandleError("neither a path nor an open handle")
-    return path[1:]

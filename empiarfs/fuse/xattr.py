@@ -6,8 +6,9 @@ Threading: as the adapter.
 from __future__ import annotations
 
 from empiarfs.errors import NoAttributeError
-from empiarfs.fuse.adapter import FuseAdapter, inner_path
+from empiarfs.fuse.adapter import FuseAdapter
 from empiarfs.fuse.answers import answers
+from empiarfs.fuse.arguments import inner_path
 
 
 class XattrFuseAdapter(FuseAdapter):
