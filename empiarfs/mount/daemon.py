@@ -26,7 +26,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from empiarfs.control import ControlServer, Registration, own_directory
 from empiarfs.errors import EmpiarFSError, MountError
 from empiarfs.ledger import Ledger
 from empiarfs.mount import kernel, memory
@@ -38,6 +37,7 @@ from empiarfs.mount.notify import Notifier, Service, status_line, taken_from
 from empiarfs.mount.passed import mount_point_of, passed_descriptor
 from empiarfs.mount.points import check_apart, check_helper
 from empiarfs.mount.probe import probe
+from empiarfs.mount.reachable import Reachable
 from empiarfs.mount.request import MountRequest, MountSummary
 from empiarfs.mount.stderr import CapturedStderr, in_one_line
 from empiarfs.mount.table import MountedFileSystem, mount_at
@@ -45,7 +45,6 @@ from empiarfs.mount.unmount import BusyError, unmount
 
 if TYPE_CHECKING:
     from empiarfs.mount.metrics import MetricsServer
-    from empiarfs.mount.serving import FileServer
 
 logger = logging.getLogger(__name__)
 
@@ -131,9 +130,6 @@ class _Daemon:
         self._announce = announce
         self._lock = threading.Lock()
         self._closed = False  # guarded by _lock
-        self._registration: Registration | None = None  # guarded by _lock
-        self._control: ControlServer | None = None  # guarded by _lock
-        self._data: FileServer | None = None  # guarded by _lock
         self._failure: EmpiarFSError | None = None
         self._served = threading.Event()
         self._stderr: CapturedStderr | None = None
@@ -149,6 +145,7 @@ class _Daemon:
             request, self._parts, self._crawls, log_file, self._fuse.VERSION, self._passed
         )
         self._readers = self._fuse.Readers()
+        self._reachable = Reachable(request.config, self._parts, self._readers)
         self._adapter = self._make_adapter()
 
     def _make_metrics(self) -> MetricsServer | None:
@@ -219,7 +216,9 @@ class _Daemon:
         try:
             self._wait_until_it_answers()
             self._ledger.begin()
-            self._register()
+            self._reachable.register(
+                self._description.record(), {"status": self._status, "errors": self._errors}
+            )
             if self._metrics is not None:
                 self._metrics.serve()
             self._announce(self._description.summary())
@@ -264,50 +263,6 @@ class _Daemon:
         found = mount_at(self._request.mount_point)
         return found if found is not None and found.is_ours else None
 
-    def _register(self) -> None:
-        """Let commands find and ask us; a mount that can't be asked is still a mount."""
-        try:
-            directory = own_directory(os.environ)
-            registration = Registration(directory, self._description.record())
-        except (EmpiarFSError, OSError) as exc:
-            logger.warning("`empiarfs status` won't find this mount: %s", exc)
-            return
-        try:
-            control = ControlServer(
-                registration.socket, {"status": self._status, "errors": self._errors}
-            )
-        except OSError as exc:
-            logger.warning("`empiarfs status` can't ask this mount: %s", exc)
-            control = None
-        data = self._make_data(registration.data_socket)
-        with self._lock:
-            self._registration, self._control, self._data = registration, control, data
-            closed = self._closed
-        if closed:
-            self._unregister()
-
-    def _make_data(self, socket: Path) -> FileServer | None:
-        if not self._request.config.daemon:
-            return None
-        from empiarfs.mount.serving import FileServer
-
-        try:
-            return FileServer(socket, self._parts, self._request.config, self._readers)
-        except (OSError, RuntimeError) as exc:
-            logger.warning("Python won't read by this mount: %s", exc)
-            return None
-
-    def _unregister(self) -> None:
-        with self._lock:
-            registration, self._registration = self._registration, None
-            control, self._control = self._control, None
-            data, self._data = self._data, None
-        for server in (data, control):
-            if server is not None:
-                server.close()
-        if registration is not None:
-            registration.close()
-
     def _inform_service(self) -> None:
         point = self._request.mount_point if self._passed is None else ""
         Service(self._notifier, point, lambda: status_line(self._status({})), self._served).begin()
@@ -322,7 +277,7 @@ class _Daemon:
             **self._description.status(),
             "metrics": None if self._metrics is None else self._metrics.address,
             "readers": self._readers.as_json(),
-            "python": None if self._data is None else self._data.status(),
+            "python": self._reachable.python_status(),
         }
 
     def _errors(self, request: Mapping[str, Any]) -> dict[str, object]:
@@ -371,7 +326,7 @@ class _Daemon:
 
     def _close(self) -> None:
         """Close everything, once; whoever comes second waits for the first."""
-        self._unregister()
+        self._reachable.close()
         with self._lock:
             if self._closed:
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
@@ -120,11 +121,11 @@ class FileSystem:
                 return self._noted(lambda notes: notes.attributes(place, patience))
         known = self._tree.glance(self._served.full(path))
         if known is not None:
-            return self._file_attributes(*known)
+            return _file_attributes(*known)
         node = self._lookup(path, patience)
         if node.is_directory:
             return Attributes(node.inode, True, DIRECTORY_SIZE, minute_ns(node.modified_text))
-        return self._file_attributes(node, self._counted_version(node, patience))
+        return _file_attributes(node, self._counted_version(node, patience))
 
     def link_target(self, path: str, patience: Patience) -> str:
         """Return where the symbolic link at `path` leads; all are below `.empiar`.
@@ -184,14 +185,6 @@ class FileSystem:
         if not isinstance(error, (TreeError, InterruptedCallError)):
             self._counters.add("failed_lookups")
 
-    @staticmethod
-    def _file_attributes(node: Node, version: FileVersion) -> Attributes:
-        if version.modified_s is not None:
-            mtime_ns = version.modified_s * 1_000_000_000
-        else:
-            mtime_ns = minute_ns(node.modified_text)
-        return Attributes(node.inode, False, version.size, mtime_ns)
-
     # -- directories -----------------------------------------------------------------------
 
     def open_directory(self, path: str, patience: Patience) -> int:
@@ -248,7 +241,7 @@ class FileSystem:
             raise IsDirectoryError(path)
         version = self._counted_version(node, patience)
         file = RemoteFile(self._client.base_url, node.path, version)
-        attributes = self._file_attributes(node, version)
+        attributes = _file_attributes(node, version)
         opened = OpenFile(node.path, self._foresight.open(file), attributes)
         handle, outdated, last = self._files.add(opened)
         if outdated or (last is not None and last != version):
@@ -363,7 +356,6 @@ class FileSystem:
 
     def status(self) -> dict[str, object]:
         """Return what the file system is doing, as values that JSON can hold."""
-        cache = self._store.usage()
         handles = len(self._files)
         if self._notes is not None:
             handles += self._notes.count()
@@ -376,20 +368,20 @@ class FileSystem:
             "oldest_request_s": self._client.oldest_request_s,
             "limit_rate": self._client.limit_rate,
             "open_files": handles,
-            "cache": {
-                "used": cache.used,
-                "limit": cache.limit,
-                "blocks": cache.blocks,
-                "unwell": cache.unwell,
-                "pinned": cache.pinned,
-                "disk_free": cache.disk_free,
-                "min_free": cache.min_free,
-            },
+            "cache": asdict(self._store.usage()),
             "fetcher": self._fetcher.usage(),
             "foresight": self._foresight.usage(),
             "refused_names": self._tree.listings.refused_names(),
             "counters": dict(self._counters.statistics().counters),
         }
+
+
+def _file_attributes(node: Node, version: FileVersion) -> Attributes:
+    if version.modified_s is not None:
+        mtime_ns = version.modified_s * 1_000_000_000
+    else:
+        mtime_ns = minute_ns(node.modified_text)
+    return Attributes(node.inode, False, version.size, mtime_ns)
 
 
 def _note_files(notes: Notes, tell_changed: Callable[[str], None]) -> NoteFiles:
