@@ -13,6 +13,7 @@ import empiarfs
 from empiarfs.python import session
 from tests.support import science, tree
 from tests.support.apache import ApacheServer
+from tests.support.broken_server import BrokenServer
 
 STACK = "10002/data/stack.mrcs"
 STACK_SIZE = 12_000_000
@@ -67,6 +68,15 @@ def archive(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     """Have the served tree read."""
     use(monkeypatch, served.server.url)
     return served
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokenServer]:
+    """Have a server read that has nothing yet, and breaks as it is told."""
+    with BrokenServer() as server:
+        use(monkeypatch, server.url)
+        yield server
+        empiarfs.close()
 
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str, api_url: str = "") -> None:

@@ -106,14 +106,6 @@ def archive(images: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     return images
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokenServer]:
-    with BrokenServer() as server:
-        use(monkeypatch, server.url)
-        yield server
-        empiarfs.close()
-
-
 def put(server: BrokenServer, path: Path) -> str:
     """Serve a local file, and return its path in the archive."""
     server.put(f"10934/data/{path.name}", path.read_bytes())

@@ -100,14 +100,6 @@ def archive(images: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     return images
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokenServer]:
-    with BrokenServer() as server:
-        use(monkeypatch, server.url)
-        yield server
-        empiarfs.close()
-
-
 def stacked(archive: Served) -> Any:
     return numpy.stack([mrcfile.read(archive.root / name) for name in MOVIES])
 

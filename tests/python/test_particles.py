@@ -62,14 +62,6 @@ def archive(stacks: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     return stacks
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokenServer]:
-    with BrokenServer() as server:
-        use(monkeypatch, server.url)
-        yield server
-        empiarfs.close()
-
-
 def put_stack(server: BrokenServer, folder: Path, name: str, data: Any) -> None:
     write_stack(folder / "stack.mrcs", data)
     server.put(name, (folder / "stack.mrcs").read_bytes())

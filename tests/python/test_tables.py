@@ -6,7 +6,6 @@ import bz2
 import gzip
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 import starfile
 
 import empiarfs
-from tests.python.conftest import use
 from tests.support.broken_server import BrokenServer
 from tests.support.users import CHECKOUT
 
@@ -42,14 +40,6 @@ Defocus = -3
 [Image = TS_006.st]
 PixelSpacing = 1e1
 """
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokenServer]:
-    with BrokenServer() as server:
-        use(monkeypatch, server.url)
-        yield server
-        empiarfs.close()
 
 
 def put(server: BrokenServer, name: str, data: bytes) -> str:

@@ -11,7 +11,7 @@ import pickle
 import shutil
 import tempfile
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mrcfile
@@ -30,14 +30,6 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {"bz2": bz2.compress, "gz": gzip.
 TEXT = b"".join(b"%d of some lines\n" % number for number in range(15_000))
 LARGE = "10934/data/large.mrc.gz"
 LARGE_SIZE = 12_000_000
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokenServer]:
-    with BrokenServer() as server:
-        use(monkeypatch, server.url)
-        yield server
-        empiarfs.close()
 
 
 @pytest.fixture(params=sorted(PACKERS))
