@@ -15,6 +15,21 @@ prepare_tests() {
   install_libfuse2 || true
   install_relion
   make_environment dev
+  install_ratarmount
+}
+
+# One of the programs tried on the mount, in an environment of its own: it needs much that
+# empiarfs doesn't, and its own release of the package that speaks FUSE.
+install_ratarmount() {
+  local place=build/ratarmount
+  [ -x "$place/bin/ratarmount" ] && return 0
+  say "installing ratarmount into $place (one of the programs tried on the mount)"
+  "$(find_python)" -m venv --clear "$place" &&
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --only-binary :all: ratarmount || {
+    rm -rf "$place"
+    shout "pip could not install ratarmount: its tests are SKIPPED"
+  }
 }
 
 # What git sees beside the committed files, to compare before and after.
