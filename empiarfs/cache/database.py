@@ -245,6 +245,15 @@ class BlockDatabase(diskcache.Cache):
             for tag, count, size, pinned, oldest, newest in rows
         ]
 
+    def of_file(self, file_key: str) -> tuple[int, int]:
+        """Return the bytes that a file's blocks take, and the number of them."""
+        # The key of a block is that of its file, a dot, and its index; "/" comes after ".".
+        row = self._sql(
+            "SELECT total(size), count(*) FROM Cache WHERE key > ? AND key < ?",
+            (f"{file_key}.", f"{file_key}/"),
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
     def pinned(self) -> int:
         """Return the bytes that blocks of pinned files take."""
         return pins.stored(self._sql)

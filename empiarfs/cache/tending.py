@@ -27,7 +27,7 @@ from empiarfs.cache.generations import Generations
 from empiarfs.cache.limit_file import read_limit
 from empiarfs.cache.locks import BusyError
 from empiarfs.cache.pins import Pin, pin_of
-from empiarfs.core.block_format import file_key_of
+from empiarfs.core.block_format import HEADER_STEP, file_key_of
 from empiarfs.core.blocks import PIECE_SIZE, PIECES_PER_BLOCK
 from empiarfs.core.files import RemoteFile
 from empiarfs.errors import CacheError, CorruptBlockError
@@ -114,6 +114,11 @@ class BlockTender:
     def entries(self) -> list[EntryUsage]:
         """Return what is stored of each entry, the largest first."""
         return _again(self._database.entries)
+
+    def stored_bytes(self, file: RemoteFile) -> int:
+        """Return about how many bytes of a file are stored, to a page for each of its blocks."""
+        size, blocks = _again(lambda: self._database.of_file(file.short_key))
+        return min(file.size, max(0, size - blocks * HEADER_STEP))
 
     def pinned(self) -> int:
         """Return the bytes that blocks of pinned files take on disk."""

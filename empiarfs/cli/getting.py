@@ -24,6 +24,7 @@ from empiarfs.cli.planning import (
     much_lines,
     outlook,
     values_of,
+    with_cached,
 )
 from empiarfs.cli.progress import progress
 from empiarfs.cli.selecting import Chosen
@@ -121,19 +122,21 @@ def get(order: Order, settings: dict[str, str | None]) -> int:
         plan = _Plan(wanted, [each for each in wanted if downloads.is_there(each)])
         if order.verify:
             return max(failures.status, _verify(order, plan, downloads, failures))
+        # "0 files" would be no answer where nothing could be asked.
+        says = bool(wanted) or order.as_json or not failures.status
         if order.dry_run:
-            # "0 files, which fit" would be no answer.
-            if wanted or order.as_json or not failures.status:
+            if says:
                 _tell_plan(order, plan, archive, destination)
             return failures.status
         _check_room(plan, destination)
-        found = outlook(_figures(plan), archive, destination, caches=False)
+        found = outlook(_figures(plan, archive), archive, destination, caches=False)
         if found.is_much and not order.quiet:
             for line in much_lines(found.figures):
                 note(line)
             note("what is here stays here if you end it (Ctrl-C)")
         done = _copy(order, plan, downloads)
-        _tell_done(order, done, destination, time.monotonic() - began_s)
+        if says:
+            _tell_done(order, done, destination, time.monotonic() - began_s)
         status = 1 if done.failed else failures.status
     return _run_on_done(order.on_done, destination, done, status)
 
@@ -174,7 +177,7 @@ def _check_room(plan: _Plan, destination: Path) -> None:
 
 def _tell_plan(order: Order, plan: _Plan, archive: Archive, destination: Path) -> None:
     have = {each.path for each in plan.there}
-    found = outlook(_figures(plan), archive, destination, caches=False)
+    found = outlook(_figures(plan, archive), archive, destination, caches=False)
     if order.as_json:
         click.echo(json.dumps(values_of(found)))
         return
@@ -186,12 +189,13 @@ def _tell_plan(order: Order, plan: _Plan, archive: Archive, destination: Path) -
         click.echo(line)
 
 
-def _figures(plan: _Plan) -> Figures:
+def _figures(plan: _Plan, archive: Archive) -> Figures:
     have = {each.path for each in plan.there}
-    return figures_of(
-        Planned(each.path, each.version.size, each.version.size, each.path in have)
+    planned = (
+        Planned(each.path, each.version.size, each.version.size, each.path in have, each.version)
         for each in plan.wanted
     )
+    return figures_of(with_cached(planned, archive))
 
 
 def _copy(order: Order, plan: _Plan, downloads: Downloads) -> Progress:

@@ -18,6 +18,7 @@ from empiarfs.cli.selecting import SelectingCommand, chosen_by, depth_option, se
 from empiarfs.cli.selectors import limit_options, selectors_of, table_options
 
 if TYPE_CHECKING:
+    from empiarfs.cache.pins import Pin
     from empiarfs.cli.archives import Archive
     from empiarfs.downloads import Wanted
 
@@ -87,31 +88,66 @@ def command(
 @click.command("unpin", cls=Command)
 @click.argument("targets", metavar="[TARGET...]", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that is pinned.")
+@click.option(
+    "--name",
+    "globs",
+    metavar="GLOB",
+    multiple=True,
+    help="Of these, names that match; with a slash, paths below TARGET.",
+)
 @setting_options("cache_dir")
 @verbosity
 def unpin_command(
-    *, targets: tuple[str, ...], every: bool, verbose: bool, quiet: bool, **settings: str | None
+    *,
+    targets: tuple[str, ...],
+    every: bool,
+    globs: tuple[str, ...],
+    verbose: bool,
+    quiet: bool,
+    **settings: str | None,
 ) -> int:
     """Let pinned files, or all that lie below directories, be evicted again.
 
     They stay in the cache until others need the room. No network is needed.
     """
     from empiarfs.cli.cache import tended, urls_of
+    from empiarfs.cli.options import settings_from
     from empiarfs.cli.terminal import amount
+    from empiarfs.core.selection import Selection, sorted_globs
 
     if every == bool(targets):
         raise click.UsageError("say what is to be unpinned: TARGETs, or --all")
+    try:
+        of_names, of_paths = sorted_globs(globs, ignore_case=False)
+    except ValueError as exc:
+        raise click.UsageError(f"--name: {exc}") from exc
+    selection = Selection(globs=of_names, path_globs=of_paths)
     urls = [url for _, url in urls_of(targets, settings, "unpin --all")]
+    archive = settings_from(settings).archive_url.rstrip("/")
+
+    def is_chosen(pin: Pin) -> bool:
+        below = [_below(pin.url, url) for url in ([archive] if every else urls)]
+        if every and not any(below):
+            below = [pin.url]  # of another archive
+        return any(selection.names(path, is_directory=False) for path in below if path)
+
     with tended(settings, verbose=verbose, quiet=quiet) as (_, tender):
-        gone = tender.unpin(
-            lambda pin: (
-                every or any(pin.url == url or pin.url.startswith(f"{url}/") for url in urls)
-            )
-        )
+        gone = tender.unpin(is_chosen)
     if not quiet:
         files = f"{len(gone)} file{'s' * (len(gone) != 1)}"
         click.echo(f"unpinned {files}, {amount(sum(pin.size for pin in gone))}")
     return 0
+
+
+def _below(url: str, directory: str) -> str:
+    """Return a URL's path below a directory, its name for the directory itself, else nothing.
+
+    >>> _below("https://host/1/a/b", "https://host/1"), _below("https://host/1", "https://host/1")
+    ('a/b', '1')
+    """
+    if url == directory:
+        return url.rpartition("/")[2]
+    return url[len(directory) + 1 :] if url.startswith(f"{directory}/") else ""
 
 
 def _pin(archive: Archive, wanted: list[Wanted]) -> None:

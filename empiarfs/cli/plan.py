@@ -2,10 +2,10 @@
 
 With `--json` one object: `files`, `bytes` (the middle of) `bytes_low` and `bytes_high` (equal
 where all sizes are exact), `there_files` and `there_bytes` (that lie in DEST already),
-`cache_limit_bytes`, `free_bytes` (on the disk of DEST, or null), `bytes_per_s`, `measured_s`
-(when that was measured, in seconds since 1970; null if it is assumed), `seconds` (how long it
-takes at that speed), `is_much` (other ways than HTTPS should be thought of). Keys may be
-added, and don't change.
+`cached_bytes` (of the others, in the cache), `cache_limit_bytes`, `free_bytes` (on the disk of
+DEST, or null), `bytes_per_s`, `measured_s` (when that was measured, in seconds since 1970; null
+if it is assumed), `seconds` (how long the rest takes at that speed), `is_much` (other ways than
+HTTPS should be thought of). Keys may be added, and don't change.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def command(
     """
     from empiarfs.cli.archives import Archives
     from empiarfs.cli.failures import Failures
-    from empiarfs.cli.planning import figures_of, lines_of, outlook, values_of
+    from empiarfs.cli.planning import figures_of, lines_of, outlook, values_of, with_cached
     from empiarfs.cli.wanted import one_archive
 
     choice = chosen_by(settings, selectors_of(settings))
@@ -92,7 +92,9 @@ def command(
         )
         if failures.status and not planned and not as_json:
             return failures.status  # "0 files, which fit" would be no answer
-        found = outlook(figures_of(planned), archive, destination, caches=True)
+        found = outlook(
+            figures_of(with_cached(planned, archive)), archive, destination, caches=True
+        )
         if as_json:
             click.echo(json.dumps(values_of(found)))
         elif not quiet:

@@ -13,7 +13,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ from empiarfs.cache.speed_file import Lately, read_speed
 from empiarfs.cli.progress import span
 from empiarfs.cli.terminal import amount, in_one_line
 from empiarfs.core.batches import GLOBUS_ID, GLOBUS_NAME, GLOBUS_ROOT
+from empiarfs.core.files import FileVersion, RemoteFile
 from empiarfs.downloads import is_copy
+from empiarfs.errors import CacheError
 
 if TYPE_CHECKING:
     from empiarfs.browse import Exact
@@ -45,12 +48,16 @@ class Planned:
         low: Bytes at least.
         high: Bytes at most.
         there: It lies in the destination already.
+        version: Which one it is; None where it isn't known.
+        cached: Bytes of it that are in the cache.
     """
 
     path: str
     low: int
     high: int
     there: bool = False
+    version: FileVersion | None = None
+    cached: int = 0
 
 
 @dataclass(slots=True)
@@ -63,6 +70,7 @@ class Figures:
         high: and at most.
         there_files: Of these, files that lie in the destination already.
         there_size: Their bytes, which are exact.
+        cached: Bytes of the others that are in the cache.
         entries: The directories of the archive's root that they lie in.
     """
 
@@ -71,12 +79,19 @@ class Figures:
     high: int = 0
     there_files: int = 0
     there_size: int = 0
+    cached: int = 0
     entries: dict[str, None] = field(default_factory=dict)
 
     @property
     def left(self) -> tuple[int, int]:
-        """Bytes that are to be fetched, at least and at most."""
+        """Bytes that are still to be had, at least and at most."""
         return self.low - self.there_size, self.high - self.there_size
+
+    @property
+    def to_fetch(self) -> tuple[int, int]:
+        """Of these, bytes that the archive is to be asked for."""
+        low, high = self.left
+        return max(0, low - self.cached), max(0, high - self.cached)
 
 
 def figures_of(planned: Iterable[Planned]) -> Figures:
@@ -89,6 +104,8 @@ def figures_of(planned: Iterable[Planned]) -> Figures:
         if each.there:
             found.there_files += 1
             found.there_size += each.low
+        else:
+            found.cached += each.cached
         found.entries.setdefault(each.path.split("/", 1)[0])
     return found
 
@@ -122,9 +139,28 @@ def planned_files(
                 continue
         if version is not None:
             is_there = destination is not None and is_copy(destination / item.path, version)
-            yield Planned(item.path, version.size, version.size, is_there)
+            yield Planned(item.path, version.size, version.size, is_there, version)
         elif bounds is not None:
             yield Planned(item.path, *bounds)
+
+
+def with_cached(planned: Iterable[Planned], archive: Archive) -> Iterator[Planned]:
+    """Yield what is planned, with how much of each is in the cache already."""
+    from empiarfs.cache.tending import BlockTender
+
+    parts = archive.tree_parts
+    with ExitStack() as stack:
+        tender = None
+        # Figures are figures, however the cache is: it has nothing then.
+        with suppress(CacheError, OSError):
+            tender = stack.enter_context(BlockTender(parts.directory.blocks_path))
+        for each in planned:
+            if tender is not None and each.version is not None and not each.there:
+                file = RemoteFile(parts.client.base_url, each.path, each.version)
+                with suppress(CacheError, OSError):
+                    yield replace(each, cached=tender.stored_bytes(file))
+                    continue
+            yield each
 
 
 def _size_there(path: Path) -> int | None:
@@ -163,12 +199,12 @@ class Outlook:
     @property
     def seconds(self) -> float:
         """How long it takes at that speed."""
-        return sum(self.figures.left) / 2 / self.speed
+        return sum(self.figures.to_fetch) / 2 / self.speed
 
     @property
     def is_much(self) -> bool:
         """Whether other ways than HTTPS should be thought of."""
-        return self.figures.left[1] > MUCH or self.seconds > LONG_S
+        return self.figures.to_fetch[1] > MUCH or self.seconds > LONG_S
 
 
 def outlook(
@@ -208,7 +244,10 @@ def lines_of(found: Outlook) -> Iterator[str]:
     yield f"{files_text(figures.files)}, {_between(figures.low, figures.high)}{by}"
     if figures.there_files:
         there = f"{files_text(figures.there_files)}, {amount(figures.there_size)}"
-        yield f"{there}, are there already; {_between(*figures.left)} to be fetched"
+        yield f"{there}, are there already; {_between(*figures.left)} left"
+    if figures.cached:
+        cached = amount(figures.cached)
+        yield f"{cached} are in the cache already; {_between(*figures.to_fetch)} to be fetched"
     if found.cache_limit is not None:
         fits = _fits_into(figures.low, figures.high, found.cache_limit)
         yield f"{fits} the cache, which may hold {amount(found.cache_limit)}"
@@ -216,7 +255,7 @@ def lines_of(found: Outlook) -> Iterator[str]:
         left = figures.left
         where = in_one_line(os.fspath(found.destination))
         yield f"{_fits_into(*left, found.free)} {where} ({amount(found.free)} free)"
-    if figures.left[1]:
+    if figures.to_fetch[1]:
         yield _time_text(found)
     if found.is_much:
         yield from much_lines(figures)
@@ -258,6 +297,7 @@ def values_of(found: Outlook) -> dict[str, object]:
         "bytes_high": figures.high,
         "there_files": figures.there_files,
         "there_bytes": figures.there_size,
+        "cached_bytes": figures.cached,
         "cache_limit_bytes": found.cache_limit,
         "free_bytes": None if found.destination is None else found.free,
         "bytes_per_s": int(found.speed),

@@ -60,6 +60,8 @@ def command(
         found = archives.find_all(targets, failures)
         archive = one_archive(found)
         wanted = wanted_files(found, choice, archives, failures, quiet=silent)
+        if failures.status and not wanted and not as_json:
+            return failures.status  # "0 B of 0 files are warm" would be no answer
         warmed = warm_files(
             archive,
             wanted,

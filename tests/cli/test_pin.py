@@ -184,11 +184,22 @@ def test_unpin_goes_by_places_and_asks_nobody(run: Commands, server: BrokenServe
     before = len(server.requests)
 
     assert run("unpin", "10934/dat").lines == ["unpinned 0 files, 0 B"]
+    assert run("unpin", "--all", "--name", "*.tif").lines == ["unpinned 0 files, 0 B"]
     assert run("unpin", "10934/data/movie_0.mrc").lines == ["unpinned 1 file, 3.01 MB"]
     assert run("unpin", "10934/data", "10005").lines[0].startswith("unpinned 2 files, ")
     assert run("unpin", "--all").lines[0].startswith("unpinned 1 file, ")
     assert run("pin", "--list", "--json").json == []
     assert len(server.requests) == before
+
+
+def test_unpin_takes_of_these_what_matches(run: Commands) -> None:
+    assert run("pin", "10934").status == 0
+    names = {line.rpartition("/")[2] for line in run("pin", "--list").lines}
+
+    assert run("unpin", "10934/data", "--name", "*_0.*").lines[0].startswith("unpinned 1 file, ")
+    assert run("unpin", "--all", "--name", "10934/data/*_1*").lines[0].startswith("unpinned 1 ")
+    left = {line.rpartition("/")[2] for line in run("pin", "--list").lines}
+    assert left == names - {"movie_0.mrc", "movie_1.mrc"} != set()
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,22 @@ def test_what_is_in_dest_already_is_told_and_nothing_is_made(
     assert lines[3].startswith(f"fits into {dest} (")
 
 
+def test_what_is_in_the_cache_already_is_told_and_takes_no_time(
+    plan: Commands, server: BrokenServer, tmp_path: Path
+) -> None:
+    everything = plan("plan", "10934", "--exact", "--json").json
+    assert everything["cached_bytes"] == 0
+    assert plan("warm", "10934/data/movie.mrc", "-q").status == 0
+
+    found = plan("plan", "10934", "--json").json
+    assert found["cached_bytes"] == 3_000_000
+    assert found["seconds"] < everything["seconds"]
+    lines = plan("plan", "10934").lines
+    assert lines[1] == "3 MB are in the cache already; 70.7 KB to be fetched"
+    dry = plan("get", "-n", "10934", str(tmp_path / "dest"), "--json").json
+    assert dry["cached_bytes"] == 3_000_000
+
+
 def test_get_says_the_same_before_it_begins(plan: Commands, tmp_path: Path) -> None:
     dest = str(tmp_path / "dest")
     dry = plan("get", "-n", "10934", dest)
@@ -213,12 +229,14 @@ def test_the_list_for_aria2_has_urls_and_names(
     assert done.lines[-1].startswith(f"{path} has 3 lines; aria2c ")
 
 
-@pytest.mark.parametrize("words", ["plan {}", "plan {} there", "get -n {} there", "pin {}"])
+@pytest.mark.parametrize(
+    "words", ["plan {}", "plan {} there", "get -n {} there", "get {} there", "pin {}", "warm {}"]
+)
 def test_of_what_can_not_be_asked_for_no_figures_are_told(
-    plan: Commands, server: BrokenServer, words: str
+    plan: Commands, server: BrokenServer, words: str, tmp_path: Path
 ) -> None:
     server.stop()
-    done = plan(*words.format("10934").split())
+    done = plan(*words.replace("there", str(tmp_path / "there")).format("10934").split())
 
     assert (done.status, done.out) == (1, b"")
     assert "10934: " in done.err
