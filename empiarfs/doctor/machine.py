@@ -12,6 +12,7 @@ from pathlib import Path
 from empiarfs import __version__
 from empiarfs.doctor.findings import Finding, Verdict
 from empiarfs.errors import MountError
+from empiarfs.mount import helper
 from empiarfs.mount.points import check_fuse, check_helper
 
 _FUSE_CONFIG = Path("/etc/fuse.conf")
@@ -32,6 +33,7 @@ def machine_findings() -> Iterator[Finding]:
     yield _device()
     yield from _library()
     yield _others()
+    yield _mount_helper()
     yield _namespace()
     if os.geteuid() != 0:
         yield _lingering()
@@ -88,6 +90,23 @@ def _others() -> Finding:
                 f"as root, add the line `user_allow_other` to {_FUSE_CONFIG}",
             )
     return Finding("allow_other", Verdict.GOOD, "other users may be let into mounts")
+
+
+def _mount_helper() -> Finding:
+    links = helper.links()
+    lost = [link for link in links if not os.access(link, os.X_OK)]
+    if lost:
+        return Finding(
+            "mount -t",
+            Verdict.BAD,
+            f"{lost[0]} leads to {os.readlink(lost[0])}, which can't be run",
+            "`sudo empiarfs install-helper` makes the link anew",
+        )
+    if not links:
+        text = "not set up; only `mount -t empiarfs` and fstab need `empiarfs install-helper`"
+    else:
+        text = f"`mount -t empiarfs` and fstab run {os.readlink(links[0])}"
+    return Finding("mount -t", Verdict.GOOD, text)
 
 
 def _namespace() -> Finding:

@@ -130,11 +130,11 @@ def install(program: Path) -> list[Path]:
             link's place, or it can't be written.
     """
     _check_that_it_runs(program)
-    links = [PLACE / name for name in NAMES]
-    for link in links:
+    wanted = [PLACE / name for name in NAMES]
+    for link in wanted:
         if os.path.lexists(link) and not _is_ours(link):
             raise MountError(f"{link} is there and not ours", hint="move it out of the way")
-    for link in links:
+    for link in wanted:
         unfinished = link.with_name(f".{link.name}-{os.getpid()}")
         try:
             unfinished.symlink_to(program)
@@ -142,7 +142,7 @@ def install(program: Path) -> list[Path]:
         except OSError as exc:
             unfinished.unlink(missing_ok=True)
             raise MountError(f"cannot write {link}: {exc.strerror}") from exc
-    return links
+    return wanted
 
 
 def remove() -> list[Path]:
@@ -151,13 +151,18 @@ def remove() -> list[Path]:
     Raises:
         MountError: It can't be done.
     """
-    links = [PLACE / name for name in NAMES if _is_ours(PLACE / name)]
+    found = links()
     try:
-        for link in links:
+        for link in found:
             link.unlink()
     except OSError as exc:
         raise MountError(f"cannot remove {exc.filename}: {exc.strerror}") from exc
-    return links
+    return found
+
+
+def links() -> list[Path]:
+    """Return the links that are there and ours, whether they lead anywhere or not."""
+    return [PLACE / name for name in NAMES if _is_ours(PLACE / name)]
 
 
 def _is_ours(link: Path) -> bool:

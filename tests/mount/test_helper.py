@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -197,6 +198,23 @@ def test_a_program_that_needs_somebodys_environment_is_refused(machine: Machine)
     assert done.returncode == 1
     assert "doesn't run without your environment: KeyError: 'BOX'" in done.stderr
     assert machine.links == []
+
+
+def test_doctor_tells_where_the_links_lead(machine: Machine) -> None:
+    def told() -> tuple[str, str]:
+        done = machine.sh('"$E" doctor --offline --json || true')
+        findings = json.loads(done.stdout)["findings"]
+        (found,) = [each for each in findings if each["name"] == "mount -t"]
+        return found["verdict"], found["text"]
+
+    verdict, text = told()
+    assert (verdict, text.partition(";")[0]) == ("ok", "not set up")
+    assert machine.sh('"$E" install-helper').returncode == 0
+    assert told() == ("ok", f"`mount -t empiarfs` and fstab run {machine.program}")
+    (machine.sbin / LINKS[0]).unlink()
+    (machine.sbin / LINKS[0]).symlink_to("/gone/empiarfs")
+    text = f"/sbin/{LINKS[0]} leads to /gone/empiarfs, which can't be run"
+    assert told() == ("PROBLEM", text)
 
 
 def test_a_test_names_what_does_not_work(machine: Machine) -> None:
