@@ -29,7 +29,7 @@ def update(*, verbose: bool, quiet: bool, **settings: str | None) -> int:
     with logged(verbose=verbose, quiet=quiet), known_entries(settings_from(settings)) as entries:
         problem = completed(entries, refresh=False, insist=True, quiet=quiet)
         how_many = entries.how_many()
-    if not quiet:
+    if not quiet and (how_many.known or problem is None):
         click.echo(f"{how_many.known} entries are known")
     if problem is not None:
         raise CacheError(f"not all entries could be asked for: {problem}")

@@ -61,7 +61,7 @@ def search(
 def completed(entries: Entries, *, refresh: bool, quiet: bool, insist: bool = False) -> str | None:
     """Fetch what is due, and return why not all of it could be, or None.
 
-    Ctrl-C ends only this.
+    Ctrl-C ends only this, if there is something to go on with and nobody insists.
 
     Args:
         entries: What is completed.
@@ -82,6 +82,10 @@ def completed(entries: Entries, *, refresh: bool, quiet: bool, insist: bool = Fa
         with _progress(quiet=quiet) as progress:
             gathered = entries.gather(progress, max_age_s=max_age_s)
     except KeyboardInterrupt:
+        if insist or not entries.how_many().known:
+            if not quiet:
+                note("stopped; what has come stays, and the same command goes on from here")
+            raise
         return "interrupted; the next search goes on"
     if gathered.broken and not quiet:
         broken = ", ".join(f"EMPIAR-{number}" for number in gathered.broken[:5])

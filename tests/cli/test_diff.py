@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.broken_server import BrokenServer, Fault
 from tests.support.commands import Commands, Done
+from tests.support.users import CHECKOUT
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.apache
 
@@ -167,3 +172,25 @@ def test_a_row_that_a_listing_lacks_is_not_gone(
     assert (same.status, same.out) == (0, b"")
     assert trouble.status == 2
     assert "10934/data/: " in trouble.err
+
+
+def test_ctrl_c_ends_it_while_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with BrokenServer({"10934/data/x.mrc": b"x"}) as broken:
+        run = Commands(broken.url, tmp_path, monkeypatch, capfdbinary)
+        assert run("index", "10934").status == 0
+        before = len(broken.requests)
+        broken.fault(lambda request: True, Fault.silence(), times=100)
+        with subprocess.Popen(
+            [sys.executable, "-m", "empiarfs", "diff", "10934"],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            wait_until(lambda: len(broken.requests) > before, 60)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
