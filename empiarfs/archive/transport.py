@@ -183,20 +183,5 @@ class _HttpConnection(urllib3.connection.HTTPConnection):
         self._plug.connected(_watched(self.sock))
 
 
-class _HttpsConnection(urllib3.connection.HTTPSConnection):
-    def __init__(self, *args: Any, plug: Plug, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._plug = plug
-        self.response_class = partial(_answer_of, plug)  # type: ignore[assignment]
-
-    def _new_conn(self) -> socket.socket:
-        return self._plug.connect(self.host, self.port)
-
-    def connect(self) -> None:
-        standing = self._plug.standing()
-        if standing is not None:
-            self.sock = standing
-            self.is_verified = True  # by the context that all connections share
-            return
-        super().connect()
-        self._plug.connected(_watched(self.sock))
+class _HttpsConnection(_HttpConnection, urllib3.connection.HTTPSConnection):
+    """The same in TLS."""

@@ -26,25 +26,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from empiarfs import errors
 from empiarfs.core.files import FileVersion
-from empiarfs.errors import (
-    ArchiveError,
-    BadResponseError,
-    BusyError,
-    CacheError,
-    EmpiarFSError,
-    FileChangedError,
-    ForbiddenError,
-    GaveUpError,
-    IsDirectoryError,
-    NoSuchNameError,
-    NotDirectoryError,
-    NotFoundError,
-    OfflineError,
-    StalledError,
-    UnavailableError,
-    UnreachableError,
-)
 
 PROTOCOL = 1
 
@@ -64,25 +47,25 @@ _LOOK_S = 0.25
 # Asked for; the system's limit is mostly less.
 _BUFFER = MOST_BYTES
 
-_ERRORS: Mapping[str, type[EmpiarFSError]] = {
+_ERRORS: Mapping[str, type[errors.EmpiarFSError]] = {
     cls.__name__: cls
     for cls in (
-        ArchiveError,
-        BadResponseError,
-        BusyError,
-        CacheError,
-        EmpiarFSError,
-        FileChangedError,
-        ForbiddenError,
-        GaveUpError,
-        IsDirectoryError,
-        NoSuchNameError,
-        NotDirectoryError,
-        NotFoundError,
-        OfflineError,
-        StalledError,
-        UnavailableError,
-        UnreachableError,
+        errors.ArchiveError,
+        errors.BadResponseError,
+        errors.BusyError,
+        errors.CacheError,
+        errors.EmpiarFSError,
+        errors.FileChangedError,
+        errors.ForbiddenError,
+        errors.GaveUpError,
+        errors.IsDirectoryError,
+        errors.NoSuchNameError,
+        errors.NotDirectoryError,
+        errors.NotFoundError,
+        errors.OfflineError,
+        errors.StalledError,
+        errors.UnavailableError,
+        errors.UnreachableError,
     )
 }
 
@@ -203,15 +186,15 @@ def words_of(body: bytes) -> dict[str, Any]:
     return words
 
 
-def words_of_error(error: EmpiarFSError) -> dict[str, object]:
+def words_of_error(error: errors.EmpiarFSError) -> dict[str, object]:
     """Return what tells an error to the other end."""
     name = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _ERRORS)
     message = str(error.args[0]) if error.args else str(error)
-    url = error.url if isinstance(error, ArchiveError) else ""
+    url = error.url if isinstance(error, errors.ArchiveError) else ""
     return {"error": name, "message": message[:_MOST_MESSAGE], "url": url[:_MOST_MESSAGE]}
 
 
-def error_of(words: Mapping[str, Any]) -> EmpiarFSError:
+def error_of(words: Mapping[str, Any]) -> errors.EmpiarFSError:
     """Return the error that the other end tells of.
 
     Raises:
@@ -223,7 +206,7 @@ def error_of(words: Mapping[str, Any]) -> EmpiarFSError:
     cls = _ERRORS.get(name)
     if cls is None:
         raise ValueError(f"no error that we know: {name[:100]}")
-    return cls(message, url=url) if issubclass(cls, ArchiveError) else cls(message)
+    return cls(message, url=url) if issubclass(cls, errors.ArchiveError) else cls(message)
 
 
 def local_words(directories: Sequence[Path], verify: str) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from tests.support import science, tree
 from tests.support.apache import ApacheServer
 from tests.support.broken_server import BrokenServer
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.entry_api import SAMPLES, EntryApi, sample_entries
 
 PLACE = "empiar/world_availability/"
@@ -35,14 +35,19 @@ def served() -> Iterator[ApacheServer]:
 
 
 @pytest.fixture
-def commands(
-    served: ApacheServer,
+def command_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
-) -> Commands:
+) -> CommandLine:
+    """What runs commands on an archive, with a home and a cache of the test."""
+    return lambda url: Commands(url, tmp_path, monkeypatch, capfdbinary)
+
+
+@pytest.fixture
+def commands(served: ApacheServer, command_line: CommandLine) -> Commands:
     """Run commands on that archive, with a cache of their own."""
-    return Commands(served.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(served.url)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import tree
 from tests.support.broken_server import BrokenServer, Fault
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.local_copies import put, wait_for_rest
 from tests.support.users import CHECKOUT
 from tests.support.waiting import wait_until
@@ -34,11 +34,9 @@ def server() -> Iterator[BrokenServer]:
 @pytest.fixture
 def run(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
-    return Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(server.url)
 
 
 @pytest.fixture

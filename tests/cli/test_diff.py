@@ -15,7 +15,7 @@ import pytest
 from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.broken_server import BrokenServer, Fault
-from tests.support.commands import Commands, Done
+from tests.support.commands import CommandLine, Commands, Done
 from tests.support.users import CHECKOUT
 from tests.support.waiting import wait_until
 
@@ -38,11 +38,9 @@ def server() -> Iterator[ApacheServer]:
 @pytest.fixture
 def run(
     server: ApacheServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
-    run = Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    run = command_line(server.url)
     assert run("index", "10934").status == 0
     return run
 

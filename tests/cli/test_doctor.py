@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import tree
 from tests.support.broken_server import BrokenServer, Fault
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.disks import memory_disk
 from tests.support.mounts import mounted
 
@@ -32,11 +32,9 @@ def server() -> Iterator[BrokenServer]:
 @pytest.fixture
 def doctor(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
-    return Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(server.url)
 
 
 def found(doctor: Commands, *words: str) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.broken_faults import Request
 from tests.support.broken_server import BrokenServer, Fault
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.disks import memory_disk
 from tests.support.users import CHECKOUT
 from tests.support.waiting import wait_until
@@ -41,12 +41,10 @@ def server() -> Iterator[BrokenServer]:
 @pytest.fixture
 def get(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
     """The command line, on a server that can break."""
-    return Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(server.url)
 
 
 def names_below(folder: Path) -> set[str]:

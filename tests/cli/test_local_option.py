@@ -14,7 +14,7 @@ import empiarfs
 from empiarfs.python import session
 from tests.support import tree
 from tests.support.broken_server import BrokenServer
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.local_copies import put, wait_for_rest
 from tests.support.users import CHECKOUT
 
@@ -39,11 +39,9 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
-    return Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(server.url)
 
 
 def gets(server: BrokenServer) -> list[str]:

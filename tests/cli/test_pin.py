@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support import tree
 from tests.support.broken_server import BrokenServer, Fault
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.mounts import mounted
 from tests.support.users import CHECKOUT
 from tests.support.waiting import wait_until
@@ -38,12 +37,10 @@ def server() -> Iterator[BrokenServer]:
 @pytest.fixture
 def run(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
     """The command line, with a cache that holds less than `OTHER`."""
-    commands = Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    commands = command_line(server.url)
     assert commands("cache", "size", "32M").status == 0
     return commands
 

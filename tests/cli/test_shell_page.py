@@ -17,7 +17,7 @@ import pytest
 from empiarfs.cli.failures import EXIT_STATUSES
 from empiarfs.cli.group import headings
 from tests.support.broken_server import BrokenServer
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.pages import examples, shown_by
 from tests.support.users import CHECKOUT
 
@@ -35,11 +35,9 @@ def server() -> Iterator[BrokenServer]:
 @pytest.fixture
 def commands(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
-    return Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(server.url)
 
 
 # -- completion ---------------------------------------------------------------------------

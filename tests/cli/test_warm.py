@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support import tree
 from tests.support.broken_server import BrokenServer, Fault
-from tests.support.commands import Commands
+from tests.support.commands import CommandLine, Commands
 from tests.support.interrupted import INTERRUPTED
 from tests.support.mounts import mounted
 from tests.support.users import CHECKOUT
@@ -34,11 +33,9 @@ def server() -> Iterator[BrokenServer]:
 @pytest.fixture
 def warm(
     server: BrokenServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    command_line: CommandLine,
 ) -> Commands:
-    return Commands(server.url, tmp_path, monkeypatch, capfdbinary)
+    return command_line(server.url)
 
 
 def gets(server: BrokenServer, since: int = 0) -> list[str]:

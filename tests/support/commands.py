@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,3 +96,7 @@ class Commands:
             timeout=60,
             check=False,
         )
+
+
+CommandLine = Callable[[str], Commands]
+"""Returns what runs commands on the archive at a URL."""
