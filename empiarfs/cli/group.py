@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from empiarfs import __version__
-from empiarfs.cli.sources import is_source
+from empiarfs.cli.sources import is_source, source_word
 from empiarfs.core.secrets import shown_url
 
 # By heading of --help: name, then module below empiarfs.cli and name in it, what --help says.
@@ -84,7 +84,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if word not in _COMMANDS and word not in _ALIASES:
-            if is_source(word):
+            if is_source(source_word(word, args[1] if len(args) > 1 else "")):
                 return word, import_module("empiarfs.cli.mount").source_command, args
             raise _no_such_command(ctx, word)
         return super().resolve_command(ctx, args)

@@ -15,7 +15,7 @@ import click
 
 from empiarfs.cli.helped import Command
 from empiarfs.cli.options import setting_options, verbosity
-from empiarfs.cli.sources import Source, parse_source
+from empiarfs.cli.sources import Source, parse_source, source_word
 from empiarfs.config import (
     Config,
     MountOptions,
@@ -106,13 +106,24 @@ def source_command(
 
     SOURCE is empiar, empiar:ID for one entry, or the URL of an archive.
     """
+    from empiarfs.mount.points import AlreadyMountedError
+
+    given, source = source, source_word(source, mount_point)
     parsed_source = parse_source(source)
     if parsed_source is None:
         raise click.UsageError(f"{source} is no source")
     parsed = parse_mount_options(",".join(options), from_mount=True)
     # mount(8) says what went wrong by itself, and nothing where all went well.
     quiet = quiet or not verbose
-    return _mount(parsed_source, source, mount_point, parsed, settings, foreground, False, quiet)
+    try:
+        return _mount(
+            parsed_source, source, mount_point, parsed, settings, foreground, False, quiet
+        )
+    except AlreadyMountedError as exc:
+        # `mount -a` looks for the path that it made of the source, and finds nothing mounted.
+        if given == source or exc.source != source:
+            raise
+        return 0
 
 
 def _mount(

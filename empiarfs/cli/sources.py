@@ -22,6 +22,25 @@ class Source:
     root: str = ""
 
 
+def source_word(word: str, mount_point: str = "") -> str:
+    """Return the source as it was written, of what mount(8) has made of it.
+
+    mount(8) makes an absolute path of a source that is a file where it runs. In "/", where
+    systemd runs it, `empiar` is one on all machines with a mount point `/empiar`; and where
+    that is a symbolic link, both words come as the path that it leads to.
+
+    >>> source_word("/empiar", "/empiar"), source_word("/data/archive", "/data/archive")
+    ('empiar', 'empiar')
+    >>> source_word("/data/archive", "/mnt")
+    '/data/archive'
+    """
+    if word.startswith("/"):
+        name = word.rpartition("/")[2]
+        if name == "empiar" or word == mount_point:
+            return "empiar"
+    return word
+
+
 def is_source(word: str) -> bool:
     """Tell whether a word has the form of a source."""
     return parse_source(word) is not None

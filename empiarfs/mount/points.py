@@ -25,6 +25,21 @@ _PROBE_TIMEOUT_S = 5.0
 _MAX_REPAIRS = 10
 
 
+class AlreadyMountedError(MountError):
+    """An empiarfs that answers is mounted there.
+
+    Attributes:
+        source: What stands as its device.
+    """
+
+    def __init__(self, mounted: MountedFileSystem) -> None:
+        super().__init__(
+            f"empiarfs is already mounted on {mounted.path}",
+            hint=f"unmount it first: empiarfs umount {mounted.path}",
+        )
+        self.source = mounted.source
+
+
 def resolve(mount_point: str) -> str:
     """Return the mount point as the kernel lists it: absolute and without symbolic links.
 
@@ -183,10 +198,7 @@ def _remove_dead_mounts(path: str) -> int:
             return removed
         if _is_alive(mounted):
             if mounted.kind == "fuse.empiarfs":
-                raise MountError(
-                    f"empiarfs is already mounted on {path}",
-                    hint=f"unmount it first: empiarfs umount {path}",
-                )
+                raise AlreadyMountedError(mounted)
             return removed
         if not mounted.is_ours:
             raise MountError(f"{path} is a dead mount ({mounted.kind}) that is not ours to remove")

@@ -105,6 +105,35 @@ mount -t empiarfs empir "$P" || echo usage $?
     assert "did you mean empiar?" in done.stderr
 
 
+@pytest.mark.parametrize("place", ["empiar", "link", "elsewhere"])
+def test_the_source_may_be_a_file_where_mount_runs(machine: Machine, place: str) -> None:
+    # As in "/", with /empiar to mount on: mount(8) makes a path of the source then.
+    home = machine.box.home
+    (home / "target").mkdir()
+    if place == "link":
+        (home / "empiar").symlink_to("target")
+    else:
+        (home / "empiar").mkdir()
+    point = home / ("target" if place == "elsewhere" else "empiar")
+    (home / "fstab").write_text(f"empiar {point} empiarfs {machine.options} 0 0\n")
+    machine.link()
+    done = machine.sh(
+        f"""
+cd "$BOX"
+mount {point.name}
+mount -a
+cd /
+mount -a
+grep -c " {os.path.realpath(point)} fuse.empiarfs " /proc/mounts
+mount -o remount {point} || echo "refused $?"
+umount {point}
+"""
+    )
+
+    assert done.stdout.splitlines() == ["1", "refused 1"], done.stderr
+    assert "a mount can't be changed" in done.stderr
+
+
 def test_a_plain_user_mounts_and_unmounts_what_fstab_lets_users_mount() -> None:
     with made_machine(plain_python(), NOBODY) as machine:
         box = machine.box
