@@ -1,10 +1,13 @@
 """Starts the daemon and waits until its mount answers.
 
 No fork: libfuse's own would return before the mount answers, and threads that were started
-by an import don't survive one. The command runs itself anew with `--foreground`, in a
-session of its own, and both talk over a pair of sockets: the request goes down, and what
-comes up is a summary or an error. If the daemon dies without either, the last line it wrote
-to stderr is the reason.
+by an import don't survive one. The command runs itself anew with `--foreground`, and both
+talk over a pair of sockets: the request goes down, and what comes up is a summary or an
+error. If the daemon dies without either, the last line it wrote to stderr is the reason.
+
+The daemon has a session of its own from when its mount answers, and not before. Below systemd's
+automounts the mount point is an autofs, on which the kernel lets nobody look but the process
+group that mounts there: a daemon that left it early would wait for itself.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -89,7 +92,6 @@ def _start(request: MountRequest, descriptor: int, said: IO[bytes]) -> subproces
         stdout=subprocess.DEVNULL,
         stderr=said,
         pass_fds=[descriptor] if passed is None else [descriptor, passed],
-        start_new_session=True,
     )
 
 
@@ -206,7 +208,9 @@ class Launched:
         return MountRequest.from_json(bytes(received))
 
     def mounted(self, summary: MountSummary) -> None:
-        """Tell that the mount answers."""
+        """Tell that the mount answers; from here on no terminal's signals reach us."""
+        with suppress(PermissionError):  # somebody made us the leader of a group
+            os.setsid()
         self._send(summary.to_json())
 
     def failed(self, error: EmpiarFSError) -> None:

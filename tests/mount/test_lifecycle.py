@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -482,16 +483,20 @@ def test_a_failure_in_the_foreground_is_one_line_too(box: Sandbox) -> None:
     assert f"cannot mount on {box.point}: " in said
 
 
-def test_ctrl_c_while_the_daemon_starts_leaves_nothing(box: Sandbox) -> None:
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_ctrl_c_while_the_daemon_starts_leaves_nothing(box: Sandbox, whole_group: bool) -> None:
     # A daemon that never comes so far: its interpreter stops for good where it starts.
     (box.home / "sitecustomize.py").write_text(
         "import os, signal, sys\nif '--launch-fd' in sys.orig_argv:\n    signal.pause()\n"
     )
     path = f"{box.home}:{box.environment['PYTHONPATH']}"
-    with box.start("mount", box.point, env={"PYTHONPATH": path}) as process:
+    with box.start(
+        "mount", box.point, env={"PYTHONPATH": path}, start_new_session=True
+    ) as process:
         try:
             wait_until(lambda: [p for p in box.daemons() if p != process.pid])
-            process.send_signal(signal.SIGINT)
+            # A terminal sends it to all of the group, to which the daemon still belongs.
+            (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
             _, said = process.communicate(timeout=30)
         finally:
             process.kill()
@@ -499,6 +504,17 @@ def test_ctrl_c_while_the_daemon_starts_leaves_nothing(box: Sandbox) -> None:
     assert process.returncode in INTERRUPTED
     assert said.strip() == "empiarfs: interrupted"
     box.wait_until_gone()
+
+
+def test_ctrl_c_does_not_reach_what_is_mounted(box: Sandbox) -> None:
+    with box.start("mount", box.point, start_new_session=True) as process:
+        assert process.wait(timeout=60) == 0
+        with suppress(ProcessLookupError):  # the group has gone with its only process
+            os.killpg(process.pid, signal.SIGINT)
+
+    assert box.is_mounted
+    (daemon,) = box.daemons()
+    assert os.getsid(daemon) == daemon
 
 
 # -- asked --------------------------------------------------------------------------------
