@@ -19,8 +19,10 @@ _PLACES = {
     "ArchiveEntry": "entry",
     "ArchiveFile": "file",
     "Files": "entry",
+    "Found": "searching",
     "Particles": "particles",
     "Preview": "previews",
+    "SearchResult": "searching",
     "UnpackedFile": "unpacked",
     "close": "session",
     "configure": "session",
@@ -34,6 +36,7 @@ _PLACES = {
     "preview": "previews",
     "read_mdoc": "tables",
     "read_star": "tables",
+    "search": "searching",
     "unpack": "unpacked",
 }
 

@@ -11,6 +11,9 @@ from empiarfs.python.particles import Particles as Particles
 from empiarfs.python.particles import particles as particles
 from empiarfs.python.previews import Preview as Preview
 from empiarfs.python.previews import preview as preview
+from empiarfs.python.searching import Found as Found
+from empiarfs.python.searching import SearchResult as SearchResult
+from empiarfs.python.searching import search as search
 from empiarfs.python.session import close as close
 from empiarfs.python.session import configure as configure
 from empiarfs.python.tables import read_mdoc as read_mdoc
