@@ -41,9 +41,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_is_in_the_site(site: Path) -> None:
-    pages = {path.stem for path in (CHECKOUT / "docs").glob("*.md")} | {"index", "commands"}
+    pages = {path.stem for path in (CHECKOUT / "docs").glob("*.md")}
 
-    assert {path.stem for path in site.glob("*.html")} == pages | {"404"}
+    assert {path.stem for path in site.glob("*.html")} == pages | {
+        "404", "commands", "index", "notebook",
+    }  # fmt: skip
 
 
 def test_the_reference_has_every_command(site: Path) -> None:
@@ -53,6 +55,19 @@ def test_the_reference_has_every_command(site: Path) -> None:
         name for names in headings().values() for name in names if f">empiarfs {name}<" not in text
     ]
     assert missing == []
+
+
+def test_the_notebook_is_a_page_with_its_pictures(site: Path) -> None:
+    text = (site / "notebook.html").read_text(encoding="utf-8")
+    pictures = re.findall(r'<img[^>]* src="([^"]+)"', text)
+
+    assert "Simulated movies of beta-galactosidase" in text
+    assert len(pictures) == 2
+    assert all((site / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert 'href="notebook.ipynb"' in text
+    assert (site / "notebook.ipynb").exists()
+    for page in ("index", "python"):
+        assert 'href="notebook.html"' in (site / f"{page}.html").read_text(encoding="utf-8")
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

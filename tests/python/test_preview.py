@@ -81,6 +81,7 @@ def test_a_micrograph_is_seen_beside_its_power_spectrum_with_a_scale_bar(shown: 
     assert made.problems == ()
     assert made.png().startswith(b"\x89PNG")
     assert made._repr_png_() == made.png()
+    assert repr(made) == f"<empiarfs.Preview of {pictures.MICROGRAPH}>"
 
 
 def test_a_movie_is_averaged_and_multiplied_by_the_gain_beside_it(shown: Served) -> None:

@@ -61,6 +61,10 @@ class Preview:
     bytes_fetched: int
     size: int
 
+    def __repr__(self) -> str:
+        what = self.files[0] if len(self.files) == 1 else f"{len(self.files)} files"
+        return f"<empiarfs.Preview of {what}>"
+
     def png(self) -> bytes:
         """Return it as PNG."""
         made = io.BytesIO()
