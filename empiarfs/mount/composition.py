@@ -223,7 +223,13 @@ def _mount_notes(config: Config, below: TreeParts) -> MountNotes:
     from empiarfs.mount.notes import MountNotes
 
     return MountNotes(
-        config, below.directory, below.client, below.catalog, below.tree, below.counters
+        config,
+        below.place.path,
+        below.directory,
+        below.client,
+        below.catalog,
+        below.tree,
+        below.counters,
     )
 
 

@@ -87,7 +87,7 @@ def _start(request: MountRequest, descriptor: int, said: IO[bytes]) -> subproces
     return subprocess.Popen(
         [sys.executable, "-m", "empiarfs", *words],
         cwd="/",
-        env=_environment(os.environ),
+        env=environment(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=said,
@@ -95,7 +95,7 @@ def _start(request: MountRequest, descriptor: int, said: IO[bytes]) -> subproces
     )
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which the same empiarfs is found from another directory."""
     entries = [
         os.path.abspath(entry) for entry in environ.get("PYTHONPATH", "").split(":") if entry

@@ -5,7 +5,9 @@ Threading: safe from any thread; `_lock` guards what asks, which is made when it
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 from empiarfs.archive.client import ArchiveClient, ClientConfig
 from empiarfs.archive.entries import EntryClient
@@ -15,8 +17,10 @@ from empiarfs.catalog.entry_store import EntryStore
 from empiarfs.config import Config
 from empiarfs.entries import Entries
 from empiarfs.errors import InterruptedCallError
+from empiarfs.mount.sheets import ChildSheets, can_be_made
 from empiarfs.notes.descriptions import Descriptions
 from empiarfs.notes.notes import Notes
+from empiarfs.notes.sheets import Sheets
 from empiarfs.stats import Counters
 from empiarfs.tree import Tree
 
@@ -26,7 +30,8 @@ class MountNotes:
 
     Args:
         config: The settings.
-        directory: Where what is known of entries is kept.
+        cache_dir: Where the cache is.
+        directory: The same, in which what is known of entries is kept.
         client: The archive.
         catalog: What is known of names.
         tree: What tells which of them were refused.
@@ -39,6 +44,7 @@ class MountNotes:
     def __init__(
         self,
         config: Config,
+        cache_dir: Path,
         directory: CacheDirectory,
         client: ArchiveClient,
         catalog: Catalog,
@@ -54,11 +60,15 @@ class MountNotes:
         store = EntryStore(
             directory.entries_path(config.api_url), api_url=config.api_url, counters=counters
         )
+        sheets = None
+        if can_be_made():
+            sheets = Sheets(ChildSheets(config, cache_dir, os.environ))
         self.notes = Notes(
             Descriptions(Entries(store, self._source), store.close),
             catalog,
             archive_url=client.base_url,
             refused=tree.listings.refused_names,
+            sheets=sheets,
             is_listed=config.metadata == "visible",
         )
 

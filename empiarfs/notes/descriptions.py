@@ -142,7 +142,7 @@ class Descriptions:
                 begins = False
         if begins:
             self._submit(self._reader, self._look, number, done)
-        return _result(done, patience)
+        return result_of(done, patience)
 
     def shelves(self, patience: Patience) -> Shelves:
         """Return the links by which entries are found, of those that are stored.
@@ -158,7 +158,7 @@ class Descriptions:
                 done = self._reader.submit(self._made_shelves)
                 kept = self._shelves = (done, self._clock() + _SHELVES_S)
         try:
-            return _result(kept[0], patience)
+            return result_of(kept[0], patience)
         except CacheError:
             with self._lock:
                 if self._shelves is kept:
@@ -253,7 +253,7 @@ class Descriptions:
         return _Outcome(answer, None, now_s + kept_s, min(size, _MOST_REMEMBERED))
 
 
-def _result(done: Future[T], patience: Patience) -> T:
+def result_of(done: Future[T], patience: Patience) -> T:
     """Return what a future holds, or raise it, as long as there is patience.
 
     Raises:

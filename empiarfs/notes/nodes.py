@@ -38,7 +38,12 @@ class Link:
     modified_s: float = 0.0
 
 
-NoteNode = Directory | Text | Link
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """A file that is made when it is opened; how long it will be isn't known before."""
+
+
+NoteNode = Directory | Text | Link | Unmade
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from empiarfs.errors import NoSuchNameError, NotDirectoryError
 from empiarfs.notes import texts
 from empiarfs.notes.descriptions import Descriptions, Shelves
 from empiarfs.notes.file_table import FileTables
-from empiarfs.notes.nodes import Directory, Item, Link, NoteNode, Text
+from empiarfs.notes.nodes import Directory, Item, Link, NoteNode, Text, Unmade
 from empiarfs.notes.places import Place
+from empiarfs.notes.sheets import Sheets
 from empiarfs.notes.shelves import SHELVES, Shelf
 from empiarfs.patience import Patience
 
 _README, _STATUS, _REFUSED = "README.txt", "status.json", "refused-names.txt"
 _FILES, _IMAGE_SETS, _XML = "files.tsv", "image-sets", "entry.xml"
+_PREVIEW = "preview.png"
 _ENTRY_TEXTS = (_README, "citation.bib", "citation.ris", "entry.json")
 _ENTRY_ITEMS = (
     *map(Item, _ENTRY_TEXTS),
@@ -42,6 +44,7 @@ class Notes:
         catalog: What is known of names.
         archive_url: Of the archive's root.
         refused: Returns which names of listings can't be served.
+        sheets: What has contact sheets of entries made; None where that can't be.
         is_listed: Whether the archive's root lists its own.
         clock: Monotonic seconds.
     """
@@ -53,12 +56,15 @@ class Notes:
         *,
         archive_url: str,
         refused: Callable[[], Iterable[Mapping[str, object]]],
+        sheets: Sheets | None = None,
         is_listed: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._descriptions = descriptions
         self._tables = FileTables(catalog, archive_url)
         self._refused = refused
+        self._sheets = sheets
+        self._entry_items = _ENTRY_ITEMS + (() if sheets is None else (Item(_PREVIEW),))
         self._status: Status = dict
         self.is_listed = is_listed
         self.clock = clock
@@ -68,7 +74,9 @@ class Notes:
         self._status = status
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and what makes sheets."""
+        if self._sheets is not None:
+            self._sheets.close()
         self._descriptions.close()
 
     def node(self, place: Place, patience: Patience) -> NoteNode:
@@ -82,6 +90,18 @@ class Notes:
             return Directory()
         return (self._of_archive if place.number is None else self._of_entry)(place, patience)
 
+    def opened(self, place: Place, patience: Patience) -> NoteNode:
+        """Return what is at a place for whoever opens it: what is unmade is made.
+
+        Raises:
+            NoSuchNameError: There is nothing.
+            EmpiarFSError: It isn't known, and can't be had in time.
+        """
+        node = self.node(place, patience)
+        if isinstance(node, Unmade) and self._sheets is not None and place.number is not None:
+            return self._sheets.sheet(place.number, patience)
+        return node
+
     def items(self, place: Place, patience: Patience) -> tuple[Item, ...]:
         """Return the names in the directory at a place.
 
@@ -91,7 +111,7 @@ class Notes:
             EmpiarFSError: They aren't known, and can't be had in time.
         """
         if not place.parts:
-            return _ARCHIVE_ITEMS if place.number is None else _ENTRY_ITEMS
+            return _ARCHIVE_ITEMS if place.number is None else self._entry_items
         if not isinstance(self.node(place, patience), Directory):
             raise NotDirectoryError(place.path)
         if place.number is not None:
@@ -115,6 +135,8 @@ class Notes:
             return Link(f"../{number}.xml")
         if parts == (_FILES,):
             return self._tables.table(number, patience)
+        if parts == (_PREVIEW,) and self._sheets is not None:
+            return self._sheets.made(number) or Unmade()
         if len(parts) == 1 and parts[0] in _ENTRY_TEXTS:
             answer = self._descriptions.entry(number, patience)
             return Text(self._entry_text(parts[0], answer), answer.known.fetched_s)
@@ -129,7 +151,9 @@ class Notes:
 
     def _entry_text(self, name: str, answer: Answer) -> bytes:
         if name == _README:
-            return texts.entry_readme(answer, self._descriptions.now_s())
+            return texts.entry_readme(
+                answer, self._descriptions.now_s(), has_sheet=self._sheets is not None
+            )
         if name == "entry.json":
             return texts.entry_json(answer)
         text = (bibtex if name == "citation.bib" else ris)(answer.known.entry)

@@ -16,18 +16,23 @@ from empiarfs.core.paths import name_problem
 from empiarfs.entries import Answer, HowMany
 
 _DAY_S = 86_400.0
+_SHEET = (
+    "  preview.png    pictures of some of the files; made when it is opened, from some",
+    "                 megabytes of them, and until then of size 0",
+)
 _MADE_HERE = (
     "This directory is made by empiarfs. It is no part of the archive{hidden}.\n"
     "What EMPIAR says of entries is what their depositors wrote; EMPIAR doesn't check it.\n"
 )
 
 
-def entry_readme(answer: Answer, now_s: float) -> bytes:
+def entry_readme(answer: Answer, now_s: float, *, has_sheet: bool = False) -> bytes:
     """Return README.txt of an entry.
 
     Args:
         answer: What is known of it.
         now_s: What an age is told by, if it must be told.
+        has_sheet: There is a contact sheet, or will be for who opens it.
     """
     entry = answer.known.entry
     facts = (
@@ -49,6 +54,7 @@ def entry_readme(answer: Answer, now_s: float) -> bytes:
         "  citation.bib   how to cite the entry and its papers, for BibTeX",
         "  citation.ris   the same for Zotero, Mendeley and EndNote",
         "  files.tsv      path, size, date and URL of the entry's files that are known here",
+        *_SHEET * has_sheet,
         "  image-sets/    a link to the directory of each image set, which need not exist",
     ]
     for number, image_set in enumerate(entry.image_sets, 1):

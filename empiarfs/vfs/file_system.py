@@ -99,7 +99,7 @@ class FileSystem:
         self._files = OpenFiles(self._numbers)
         self._directories = OpenDirectories(self._numbers)
         self._callbacks: list[Callable[[str], None]] = []
-        self._notes = None if notes is None else _note_files(notes, self._tell_changed)
+        self._notes = None if notes is None else _note_files(notes, self._told_of_change)
         self._began_s = time.time()
         tree.when_changed(self._tell_changed)
 
@@ -354,6 +354,11 @@ class FileSystem:
             for callback in self._callbacks:
                 callback(path)
 
+    def _told_of_change(self, full: str) -> bool:
+        """Tell that a file has changed, and return whether there was anybody to be told."""
+        self._tell_changed(full)
+        return bool(self._callbacks)
+
     def status(self) -> dict[str, object]:
         """Return what the file system is doing, as values that JSON can hold."""
         handles = len(self._files)
@@ -384,7 +389,7 @@ def _file_attributes(node: Node, version: FileVersion) -> Attributes:
     return Attributes(node.inode, False, version.size, mtime_ns)
 
 
-def _note_files(notes: Notes, tell_changed: Callable[[str], None]) -> NoteFiles:
+def _note_files(notes: Notes, tell_changed: Callable[[str], bool]) -> NoteFiles:
     # Commands read files too, and show nothing of this: they don't wait for its import.
     from empiarfs.vfs.note_files import NoteFiles
 

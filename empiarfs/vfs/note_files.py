@@ -8,6 +8,8 @@ one than the kernel was told of last, the kernel is told before the open is answ
 remembers sizes for an hour, and programs trust them. (With libfuse 2 it can't be told, and
 remembers them for a second.)
 
+A file that isn't made before it is opened has the size 0 until then, and afterwards its own.
+
 Threading: safe from any thread; `_lock` guards the tables and is never held while anything is
 asked.
 """
@@ -24,7 +26,7 @@ from cachetools import LRUCache
 
 from empiarfs.core import paths
 from empiarfs.errors import BadHandleError, IsDirectoryError, NoSuchNameError
-from empiarfs.notes.nodes import Link, NoteNode, Text
+from empiarfs.notes.nodes import Link, NoteNode, Text, Unmade
 from empiarfs.notes.notes import Notes
 from empiarfs.notes.places import Place
 from empiarfs.patience import Patience
@@ -39,6 +41,7 @@ _OPENED_S = 1.5
 _MOST_SHOWN = 4 * 1024 * 1024
 # Of how many files it is known what the kernel was told (some 150 bytes each).
 _TOLD_KEPT = 100_000
+_EMPTY = Text(b"", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,11 @@ class NoteFiles:
 
     Args:
         notes: What there is.
-        tell_changed: Makes the kernel forget a path below the archive's root.
+        tell_changed: Makes the kernel forget a path below the archive's root, and tells
+            whether it could be told.
     """
 
-    def __init__(self, notes: Notes, tell_changed: Callable[[str], None]) -> None:
+    def __init__(self, notes: Notes, tell_changed: Callable[[str], bool]) -> None:
         self._notes = notes
         self._tell_changed = tell_changed
         self._lock = threading.Lock()
@@ -87,6 +91,10 @@ class NoteFiles:
         if isinstance(node, Text):
             self._tell(place.path, node, is_open=opened is not None)
             return _file_attributes(place.path, node)
+        if isinstance(node, Unmade):
+            with self._lock:
+                self._told[place.path] = _signature(_EMPTY)
+            return _file_attributes(place.path, _EMPTY)
         inode = paths.inode_of(place.path)
         if isinstance(node, Link):
             size = len(node.target.encode("utf-8", "surrogateescape"))
@@ -128,7 +136,7 @@ class NoteFiles:
         if text is None:
             text = self._just_shown(place.path)
         if text is None:
-            node = self._notes.node(place, patience)
+            node = self._notes.opened(place, patience)
             if isinstance(node, Link):
                 raise NoSuchNameError(f"{place.path!r} is a symbolic link")
             if not isinstance(node, Text):
@@ -141,10 +149,11 @@ class NoteFiles:
             handle = next(self._numbers)
             self._opened[handle] = _Open(place.path, text)
             self._by_path.setdefault(place.path, []).append(handle)
-        if told is not None and told != signature:
-            self._tell_changed(place.path)
+        is_other = told is not None and told != signature
+        # A kernel that can't be told goes by the size that it knows, and would read no further.
+        reads_past = is_other and not self._tell_changed(place.path)
         # The kernel's pages may be those of another text; to send some kilobytes again is nothing.
-        return OpenedFile(handle, keep_cache=False, direct_io=text.changes)
+        return OpenedFile(handle, keep_cache=False, direct_io=text.changes or reads_past)
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
         """Return what was opened, as far as it goes."""

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.fuse, pytest.mark.apache]
 
 IN_AN_ENTRY = [
     "README.txt", "citation.bib", "citation.ris", "entry.json", "entry.xml", "files.tsv",
-    "image-sets",
+    "image-sets", "preview.png",
 ]  # fmt: skip
 IN_THE_ARCHIVE = [
     "README.txt", "by-doi", "by-emdb", "by-type", "by-year", "refused-names.txt", "status.json",
@@ -153,7 +153,7 @@ def test_sizes_are_exact_for_whoever_trusts_them(stage: Stage, tmp_path: Path) -
     with stage.mounted() as mount:
         stage.fill(mount)
         names = out(mount, "find .empiar 10934/.empiar -type f").split()
-        assert len(names) == 8
+        assert len(names) == 9
         for name in names:
             path = mount.path / name
             # The status is another one at each look: what was opened counts.

@@ -17,7 +17,7 @@ from empiarfs.config import Config
 from empiarfs.errors import MountError
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.mount.kernel import set_read_ahead
-from empiarfs.mount.launch import _environment
+from empiarfs.mount.launch import environment
 from empiarfs.mount.logs import choose_log_file, default_log_file
 from empiarfs.mount.points import resolve
 from empiarfs.mount.probe import probe
@@ -107,7 +107,7 @@ def test_the_daemon_finds_the_same_empiarfs_from_another_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    environ = _environment({"PYTHONPATH": "lib:", "PATH": "/bin"})
+    environ = environment({"PYTHONPATH": "lib:", "PATH": "/bin"})
 
     assert environ["PYTHONPATH"].split(":") == [str(tmp_path / "lib"), str(CHECKOUT)]
     assert environ["PATH"] == "/bin"

@@ -23,6 +23,7 @@ from empiarfs.errors import (
 from empiarfs.fetcher import Fetcher
 from empiarfs.notes.descriptions import Descriptions
 from empiarfs.notes.notes import Notes
+from empiarfs.notes.sheets import Picture, Sheets
 from empiarfs.patience import Patience
 from empiarfs.stats import Counters
 from empiarfs.tree import Tree
@@ -33,16 +34,38 @@ from tests.support.fake_archive import BASE_URL, FakeArchive
 
 STATUS = ".empiar/status.json"
 DESCRIBED = "10934/.empiar/entry.json"
+SHEET = "10934/.empiar/preview.png"
 
 
 def patience() -> Patience:
     return Patience(10.0)
 
 
+class Maker:
+    """Makes the same sheet of every entry, and counts how often."""
+
+    def __init__(self) -> None:
+        self.data = b"\x89PNG and so on"
+        self.count = 0
+
+    def sheet(self, number: int) -> Picture:
+        self.count += 1
+        return Picture(self.data, is_whole=True)
+
+    def stop(self, number: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class Rig:
     """A file system with notes, on an archive and an EMPIAR in memory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, maker: Maker | None = None, *, tells_kernel: bool = True
+    ) -> None:
+        self.maker = maker
         self.archive = FakeArchive({"10934/data/x.mrc": b"x", "10017/data/y.mrc": b"y"})
         client, counters = self.archive.as_client(), Counters()
         self.source, self.wall, self.clock = Source(sample_entries()), Clock(), Clock()
@@ -57,13 +80,15 @@ class Rig:
             self.catalog,
             archive_url=BASE_URL,
             refused=tree.listings.refused_names,
+            sheets=None if self.maker is None else Sheets(self.maker, self.wall, self.clock),
             clock=self.clock,
         )
         self.state = "mounted"
         self.notes.tell_status(lambda: {"state": self.state})
         self.files = FileSystem(client, tree, self.fetcher, self.store, counters, notes=self.notes)
         self.told: list[str] = []
-        self.files.when_changed(self.told.append)
+        if tells_kernel:
+            self.files.when_changed(self.told.append)
 
     def names(self, path: str) -> list[str]:
         handle = self.files.open_directory(path, patience())
@@ -210,3 +235,72 @@ def test_directories_files_and_links_are_told_apart(rig: Rig) -> None:
     for path in ("10934/.empiar/image-sets/2", "10934/.empiar/entry.json/x", ".empiar/by-doi/x"):
         with pytest.raises(NoSuchNameError):
             rig.files.attributes(path, patience())
+
+
+# -- a picture that is made when it is opened -------------------------------------------------
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, Maker())
+    yield made
+    made.close()
+
+
+def test_to_list_and_to_look_at_a_picture_does_not_make_it(pictured: Rig) -> None:
+    assert "preview.png" in pictured.names("10934/.empiar")
+    for _ in range(3):
+        found = pictured.files.attributes(SHEET, patience())
+        assert (found.size, found.is_directory, found.is_link) == (0, False, False)
+
+    assert pictured.maker is not None
+    assert pictured.maker.count == 0
+    assert pictured.source.asked == []
+
+
+def test_whoever_opens_a_picture_reads_all_of_it_and_the_kernel_is_told(pictured: Rig) -> None:
+    maker = pictured.maker
+    assert maker is not None
+    pictured.size(SHEET)
+    opened = pictured.files.open(SHEET, patience())
+
+    assert SHEET in pictured.told
+    assert not opened.direct_io
+    assert pictured.read(opened.handle) == maker.data
+    assert pictured.files.attributes_of_handle(opened.handle).size == len(maker.data)
+    assert pictured.size(SHEET) == len(maker.data)
+    pictured.files.release(opened.handle)
+    again = pictured.files.open(SHEET, patience())
+    assert pictured.size(SHEET) == len(maker.data)
+    assert maker.count == 1
+    pictured.clock.now_s += 100_000.0
+    assert pictured.size(SHEET) == len(maker.data)  # it is open
+    pictured.files.release(again.handle)
+    pictured.clock.now_s += 10.0
+    assert pictured.size(SHEET) == 0
+
+
+def test_a_kernel_that_cannot_be_told_is_asked_to_read_on(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Maker(), tells_kernel=False)
+    try:
+        rig.size(SHEET)
+        first = rig.files.open(SHEET, patience())
+        second = rig.files.open(SHEET, patience())
+    finally:
+        rig.close()
+
+    # It may believe that the file ends where it begins.
+    assert (first.direct_io, second.direct_io) == (True, False)
+
+
+def test_where_pictures_cannot_be_made_there_is_none(rig: Rig, pictured: Rig) -> None:
+    readme = "10934/.empiar/README.txt"
+
+    assert "preview.png" not in rig.names("10934/.empiar")
+    for attempt in (rig.files.attributes, rig.files.open):
+        with pytest.raises(NoSuchNameError):
+            attempt(SHEET, patience())
+    assert b"preview.png" not in rig.read(rig.opened(readme))
+    assert b"preview.png" in pictured.read(pictured.opened(readme))
+    with pytest.raises(NoSuchNameError):
+        pictured.files.attributes(".empiar/preview.png", patience())
