@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from empiarfs.core.waits import Account
 from empiarfs.errors import GaveUpError, InterruptedCallError
 
 # How often a waiter asks whether its caller is still there. Half of what a person notices.
@@ -30,12 +31,19 @@ class Patience:
         seconds: How long the call may take in all; `float("inf")` for ever.
         interrupted: Tells whether the caller has been told to stop waiting; called at most
             a few times a second.
+        account: Where those who wait by it note what for; None if nobody wants to know.
     """
 
-    __slots__ = ("_deadline", "_interrupted", "seconds")
+    __slots__ = ("_deadline", "_interrupted", "account", "seconds")
 
-    def __init__(self, seconds: float, interrupted: Callable[[], bool] = _never) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        interrupted: Callable[[], bool] = _never,
+        account: Account | None = None,
+    ) -> None:
         self.seconds = seconds
+        self.account = account
         self._deadline = time.monotonic() + seconds
         self._interrupted = interrupted
 
@@ -61,7 +69,7 @@ class Patience:
 
     def limit(self, seconds: float) -> Patience:
         """Return this patience, shortened to at most `seconds` from here on."""
-        shorter = Patience(min(seconds, self.remaining_s()), self._interrupted)
+        shorter = Patience(min(seconds, self.remaining_s()), self._interrupted, self.account)
         shorter.seconds = min(seconds, self.seconds)
         return shorter
 

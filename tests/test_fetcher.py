@@ -15,6 +15,7 @@ from empiarfs.cache.store import BlockPut, BlockStore, MemoryBlockStore
 from empiarfs.core.blocks import BLOCK_SIZE, PIECE_SIZE
 from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
+from empiarfs.core.waits import Account
 from empiarfs.errors import (
     BadResponseError,
     FileChangedError,
@@ -156,6 +157,51 @@ def test_a_broken_transfer_goes_on_behind_what_came(make_rig: Callable[..., Rig]
         (PATH, 4 * PIECE_SIZE, 8 * PIECE_SIZE),
     ]
     assert rig.counters["retries"] == 1
+
+
+def test_a_read_tells_where_its_bytes_were_and_what_it_waited_for(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig()
+    rig.archive.failures = [StalledError("silence", url="u"), UnavailableError("down", url="u")]
+    fetched, again = Account(), Account()
+
+    def read(account: Account) -> None:
+        patience = Patience(SECOND, account=account)
+        assert rig.fetcher.read(rig.file, ByteRange(100, 3 * PIECE_SIZE), patience)[0]
+
+    rig.archive.gate.clear()
+    reader = threading.Thread(target=read, args=(fetched,))
+    reader.start()
+    # What fails before it waits isn't its.
+    wait_until(lambda: fetched.course is not None, SECOND)
+    rig.archive.gate.set()
+    reader.join()
+    read(again)
+
+    size = 3 * PIECE_SIZE - 100
+    assert (fetched.archive, fetched.memory, fetched.disk) == (size, 0, 0)
+    assert fetched.faults == {"StalledError": 1, "UnavailableError": 1}
+    assert fetched.waited["pause"] > 0
+    assert fetched.course is None
+    assert (again.archive, again.memory, again.waited) == (0, size, {})
+
+
+def test_a_read_of_what_is_stored_tells_that_it_is(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.read(0, BLOCK_SIZE)
+    assert rig.fetcher.flush()
+    later, account = Rig(rig.store), Account()
+    try:
+        later.fetcher.read(
+            later.file,
+            ByteRange(BLOCK_SIZE - PIECE_SIZE, BLOCK_SIZE + 10),
+            Patience(SECOND, account=account),
+        )
+    finally:
+        later.fetcher.close()
+
+    assert (account.memory, account.disk, account.archive) == (0, PIECE_SIZE, 10)
 
 
 def test_a_reader_outlasts_many_failures(make_rig: Callable[..., Rig]) -> None:

@@ -48,6 +48,7 @@ from empiarfs.core.responses import (
     head_from_first_byte,
     range_header,
 )
+from empiarfs.core.waits import Wait
 from empiarfs.errors import (
     ArchiveError,
     GaveUpError,
@@ -156,7 +157,7 @@ class ArchiveClient:
         urgent: bool,
         patience: Patience,
         cancelled: Callable[[], bool] = never,
-        sending: Callable[[], None] = lambda: None,
+        turned: Callable[[Wait], None] = lambda wait: None,
         became_urgent: Callable[[], bool] = never,
     ) -> None:
         """Receive the bytes `wanted` of `file` into `buffers`, with one request.
@@ -171,8 +172,8 @@ class ArchiveClient:
                 and gives way to what is, with InterruptedCallError.
             patience: Of the caller.
             cancelled: Asked at each receive and ten times a second; ends the request.
-            sending: Called when the request goes to a connection; again if that had to be
-                made anew.
+            turned: Told what is waited for from now on: `FIRST_BYTE` when the request goes
+                to a connection, again if that had to be made anew.
             became_urgent: Tells whether somebody waits for what nobody waited for at first.
 
         Raises:
@@ -189,8 +190,11 @@ class ArchiveClient:
         url = self._base_url + url_path(file.path)
         headers = {**_IDENTITY, "Range": range_header(wanted)}
         limit_s = self._health.range_limit_s()
-        watch = self._wire.watch(url, patience, limit_s, cancelled, sending)
-        payment = self._wire.payment(len(wanted), lambda: urgent or became_urgent(), watch.check)
+        watch = self._wire.watch(url, patience, limit_s, cancelled, turned)
+        turned(Wait.REFUSED if self.is_refused else Wait.CONNECTION)
+        payment = self._wire.payment(
+            len(wanted), lambda: urgent or became_urgent(), watch.check, turned
+        )
         payment.begin()
         with self._wire.accounted():
             self._counters.add("range_requests")

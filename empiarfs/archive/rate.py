@@ -28,6 +28,7 @@ from pathlib import Path
 
 from empiarfs.archive.rate_file import RateFile, machine_file
 from empiarfs.core.pacing import SECOND_NS, cost_ns, paid_after
+from empiarfs.core.waits import Wait
 
 _LEAST_STEP = 64 * 1024
 _MOST_STEP = 256 * 1024
@@ -137,6 +138,7 @@ class Payment:
         urgent: Tells whether somebody waits for it.
         check: Ends a wait by raising.
         waited: Called when bytes of an answer that has begun were waited for.
+        turned: Told when the limit is waited for, and what is when it is no longer.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class Payment:
         urgent: Callable[[], bool],
         check: Callable[[], None],
         waited: Callable[[], None],
+        turned: Callable[[Wait], None] = lambda wait: None,
     ) -> None:
         self._limit = limit
         self._left = size
@@ -153,6 +156,7 @@ class Payment:
         self._urgent = urgent
         self._check = check
         self._waited = waited
+        self._turned = turned
 
     def begin(self) -> None:
         """Wait until the request may be sent."""
@@ -174,7 +178,9 @@ class Payment:
 
     def _pay(self, limit: RateLimit, *, has_begun: bool) -> None:
         step = min(limit.step, self._left)
+        self._turned(Wait.LIMIT)
         limit.wait_for(step, self._urgent, self._check, has_begun=has_begun)
+        self._turned(Wait.BYTES if has_begun else Wait.CONNECTION)
         self._left -= step
         self._paid += step
 

@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from empiarfs.core.waits import Wait
 from empiarfs.errors import EmpiarFSError, InterruptedCallError, StalledError
 from empiarfs.patience import Patience
 
@@ -46,8 +47,8 @@ class Watch:
         cancelled: The caller's flag, asked at every receive and ten times a second.
         received: Called after each receive that brought something.
         ticked: Called ten times a second while nothing comes.
-        sending: Called when the request goes to a connection; again if that had to be
-            made anew.
+        turned: Told what is waited for from now on: `FIRST_BYTE` when the request goes to a
+            connection, again if that had to be made anew.
 
     Attributes:
         received_bytes: Bytes received for this request, with headers.
@@ -64,7 +65,7 @@ class Watch:
         cancelled: Callable[[], bool] = _never,
         received: Callable[[], None] = lambda: None,
         ticked: Callable[[], None] = lambda: None,
-        sending: Callable[[], None] = lambda: None,
+        turned: Callable[[Wait], None] = lambda wait: None,
     ) -> None:
         self.url = url
         self.patience = patience
@@ -75,7 +76,7 @@ class Watch:
         self._cancelled = cancelled
         self._received = received
         self._ticked = ticked
-        self._sending = sending
+        self.turned = turned
         self._sent_s = time.monotonic()
         self.in_body = False
         self._waited_s = 0.0
@@ -89,8 +90,7 @@ class Watch:
             connected: False if a connection has to be made first, which is told again.
         """
         self._sent_s = time.monotonic()
-        if connected:
-            self._sending()
+        self.turned(Wait.FIRST_BYTE if connected else Wait.CONNECTING)
 
     def expect(self, first_byte_s: float) -> None:
         """Start the clock for the next of several answers, which may take so many seconds."""
@@ -100,6 +100,7 @@ class Watch:
     def headers_done(self) -> float:
         """Note the end of the headers; returns the seconds since the request was sent."""
         self.in_body = True
+        self.turned(Wait.BYTES)
         return time.monotonic() - self._sent_s
 
     def cancel(self, error: EmpiarFSError) -> None:

@@ -27,6 +27,7 @@ from empiarfs.archive.rate import Payment, RateLimit
 from empiarfs.archive.session import Exchange, Network
 from empiarfs.archive.watch import Watch
 from empiarfs.core.retry import RetryPolicy
+from empiarfs.core.waits import Wait
 from empiarfs.errors import (
     ArchiveError,
     BadResponseError,
@@ -96,7 +97,7 @@ class Wire:
         patience: Patience,
         first_byte_s: float,
         cancelled: Callable[[], bool] = never,
-        sending: Callable[[], None] = lambda: None,
+        turned: Callable[[Wait], None] = lambda wait: None,
     ) -> Watch:
         """Return a watch for one request."""
         noted_s = 0.0
@@ -114,7 +115,7 @@ class Wire:
             patience,
             first_byte_s=first_byte_s,
             min_rate=self._min_rate,
-            sending=sending,
+            turned=turned,
             cancelled=lambda: self._closed.is_set() or cancelled(),
             received=received,
             ticked=self._drop_if_slept,
@@ -197,16 +198,23 @@ class Wire:
             self.health.cancelled()
             raise
 
-    def payment(self, size: int, urgent: Callable[[], bool], check: Callable[[], None]) -> Payment:
+    def payment(
+        self,
+        size: int,
+        urgent: Callable[[], bool],
+        check: Callable[[], None],
+        turned: Callable[[Wait], None] = lambda wait: None,
+    ) -> Payment:
         """Return what lets the body of an answer be received at the limit's pace.
 
         Args:
             size: Its bytes.
             urgent: Tells whether somebody waits for them.
             check: Ends a wait by raising.
+            turned: Told when the limit is waited for, and when no longer.
         """
         # The time that is waited for the limit is no silence of the archive's.
-        return Payment(self._limit, size, urgent, check, self.health.received)
+        return Payment(self._limit, size, urgent, check, self.health.received, turned)
 
     def pay_later(self, count: int, check: Callable[[], None]) -> None:
         """Wait as long as bytes take that were received already; somebody waits for them."""

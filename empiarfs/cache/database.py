@@ -258,6 +258,10 @@ class BlockDatabase(diskcache.Cache):
         """Return the bytes that blocks of pinned files take."""
         return pins.stored(self._sql)
 
+    def is_pinned(self, file: str) -> bool:
+        """Tell whether a file is pinned, by its `RemoteFile.short_key`."""
+        return pins.holds(self._sql, file)
+
     def all_pins(self) -> list[pins.Pin]:
         """Return what is pinned."""
         return list(pins.all_pins(self._sql))

@@ -307,6 +307,14 @@ class DiskBlockStore:
             logger.error("unexpected in the cache", exc_info=exc)
         health.failed(reason)
 
+    def is_pinned(self, file: RemoteFile) -> bool | None:
+        """Tell whether a file is never evicted; None if the disk doesn't tell."""
+        try:
+            return self._run(lambda database: database.is_pinned(file.short_key))
+        except Exception as exc:
+            self._note_failure(self._reading, exc)
+            return None
+
     def _measure_usage(self, database: BlockDatabase) -> CacheUsage:
         room = self._meter.measure(database)
         used = database.used() + room.overhead

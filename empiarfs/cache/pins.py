@@ -113,6 +113,12 @@ def all_pins(sql: Sql) -> Iterator[Pin]:
             yield Pin(str(file), bytes(name), int(size), float(since_s))
 
 
+def holds(sql: Sql, file: str) -> bool:
+    """Tell whether a file is pinned, by its `RemoteFile.short_key`."""
+    found = has_pins(sql) and sql("SELECT 1 FROM Pins WHERE file = ?", (file,)).fetchall()
+    return bool(found)
+
+
 def stored(sql: Sql) -> int:
     """Return the bytes that blocks of pinned files take."""
     rows = sql("SELECT size FROM Pools WHERE pool = ?", (int(Pool.PINNED),)).fetchall()

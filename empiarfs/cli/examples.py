@@ -97,6 +97,7 @@ EXAMPLES: dict[str, Examples] = {
     "status": (
         ("empiarfs status", "all mounts of yours"),
         ("empiarfs status --watch", "what they do, second by second"),
+        ("empiarfs status ~/empiar/10934/data/a.mrc", "why its last reads were slow or failed"),
         ("empiarfs status --errors --since 2h", "what programs were refused, for a job script"),
     ),
     "doctor": (

@@ -24,7 +24,8 @@ kind of reason, and `names` with `path` and `reason` of the first 20),
 With a mount point it is that object, without one `{"mounts": [...]}`. Keys may be added, and
 don't change.
 
-`--errors` is another question; `empiarfs.cli.refusals` answers it.
+`--errors` is another question; `empiarfs.cli.refusals` answers it. So is PATH, for
+`empiarfs.cli.path_status`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _MOUNTED, _SILENT, _DEAD = "mounted", "does not answer", "dead"
 
 
 @click.command("status", cls=Command)
-@click.argument("mount_point", metavar="[MOUNTPOINT]", required=False)
+@click.argument("mount_point", metavar="[MOUNTPOINT|PATH]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show what they do, second by second, till Ctrl-C.")
 @click.option("--errors", is_flag=True, help="List what programs were refused; status 1 if any.")
@@ -74,7 +75,11 @@ def command(
     verbose: bool,
     quiet: bool,
 ) -> int:
-    """Show the mounts of this user, or the one on MOUNTPOINT."""
+    """Show the mounts of this user, or the one on MOUNTPOINT.
+
+    With the PATH of a file or a directory in a mount it tells why the last reads there were
+    slow or failed, and what helps.
+    """
     if errors and watch:
         raise click.UsageError("--watch and --errors don't go together")
     if errors:
@@ -83,6 +88,14 @@ def command(
         return show_errors(mount_point, since, as_json=as_json, quiet=quiet)
     if since is not None:
         raise click.UsageError("--since goes with --errors only")
+    if mount_point is not None:
+        from empiarfs.cli.path_status import below_a_mount, show_path
+
+        found_below = below_a_mount(mount_point)
+        if found_below is not None:
+            if watch:
+                raise click.UsageError("--watch shows mounts, and this is a path in one")
+            return show_path(*found_below, as_json=as_json, quiet=quiet)
     if watch:
         from empiarfs.cli import watching
 
@@ -122,7 +135,10 @@ def _one(mount_point: str) -> Status:
     path = resolve(mount_point)
     mounted = mount_at(path)
     if mounted is None or not mounted.is_ours:
-        raise MountError(f"no empiarfs of yours is mounted on {path}")
+        raise MountError(
+            f"no empiarfs of yours is mounted on {path}",
+            hint="`empiarfs status` lists those that are; a PATH must lie in one",
+        )
     owner = os.getuid() if mounted.owner is None else mounted.owner
     found = [item for item in registered(owner, os.environ) if item.record.mount_point == path]
     return _status(mounted, found[-1] if found else None)

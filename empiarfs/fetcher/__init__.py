@@ -8,9 +8,9 @@
 * memory is bounded: recent pieces, pieces on their way, pieces not yet on disk.
 
 Modules: `whereabouts` (where pieces are), `flights` (recent ones and those on their way),
-`spans` (one GET and those who wait for it), `queue` (which span goes next), `workers` (the
-threads that carry them out), `plans` (what is foreseen), `config` (bounds), `fetching` (the
-`Fetcher`).
+`spans` (adjacent pieces and those who wait for them), `queue` (which span goes next), `workers`
+(the threads that fetch them), `attempts` (one GET), `plans` (what is foreseen), `config`
+(bounds), `fetching` (the `Fetcher`).
 """
 
 from __future__ import annotations

@@ -144,18 +144,28 @@ class Fetcher:
         patience: Patience,
         waiting: Callable[[], Sequence[ByteRange]],
     ) -> tuple[bytes, bool]:
+        account = patience.account
         located = self._where.in_memory(file, pieces)
         if located.held:
             self._counters.add("memory_bytes", sum(map(len, located.held.values())))
         if len(located.held) == len(pieces):
+            if account is not None:
+                account.found(len(wanted))
             return _cut(located, wanted, pieces), False
+        in_memory = _held(located, wanted)
+        began_s = time.monotonic()
         whole = self._where.from_disk(file, wanted, pieces, located)
+        on_disk = len(wanted) if whole is not None else _held(located, wanted) - in_memory
+        if account is not None:
+            account.found(in_memory, on_disk, time.monotonic() - began_s)
         if whole is not None:
             return whole, False
         starved = len(located.held) < len(pieces)
         if starved:
             along, later = _divided(wanted.stop, waiting())
             self._from_archive(file, pieces, located, patience, along, later)
+            if account is not None:
+                account.archive += len(wanted) - in_memory - on_disk
         return _cut(located, wanted, pieces), starved
 
     def _count_used(self, file: RemoteFile, pieces: range) -> None:
@@ -363,6 +373,14 @@ def _divided(start: int, ranges: Sequence[ByteRange]) -> tuple[ByteRange, Sequen
             break
         along, count = ByteRange(start, each.stop), count + 1
     return along, ranges[count:]
+
+
+def _held(located: Located, wanted: ByteRange) -> int:
+    """Return how many of the bytes `wanted` are in pieces that are here."""
+    first = (piece * PIECE_SIZE for piece in located.held)
+    return sum(
+        max(0, min(wanted.stop, start + PIECE_SIZE) - max(wanted.start, start)) for start in first
+    )
 
 
 def _cut(located: Located, wanted: ByteRange, pieces: range) -> bytes:

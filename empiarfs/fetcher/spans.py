@@ -14,10 +14,12 @@ wakes those who wait for this span and nobody else.
 from __future__ import annotations
 
 import threading
+import time
 from enum import Enum
 
 from empiarfs.core.blocks import byte_range_of
 from empiarfs.core.files import RemoteFile
+from empiarfs.core.waits import Course
 from empiarfs.errors import EmpiarFSError
 from empiarfs.patience import Patience
 
@@ -46,6 +48,7 @@ class Span:
         state: Changed by the queue alone.
         attempts: GETs sent for it that brought nothing, in a row.
         foreseen: Those of its pieces that nobody waited for when it was made.
+        course: What it waits for.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Span:
         self.foreseen = range(max(pieces.start, min(wanted_to, pieces.stop)), pieces.stop)
         self.state = SpanState.NEW
         self.attempts = 0
+        self.course = Course(time.monotonic())
         self._condition = threading.Condition()
         self._buffers: dict[int, memoryview] = {}  # guarded by _condition
         self._next = pieces.start  # guarded by _condition
@@ -168,21 +172,30 @@ class Span:
             SpanAbandoned: It was dropped before; ask anew.
         """
         with self._condition:
-            self._waiters += 1
-            try:
-                patience.wait_for(
-                    self._condition,
-                    lambda: piece in self._buffers or self._is_over(),
-                    lambda: self._last_failure,
-                )
-            finally:
-                self._waiters -= 1
+            if piece not in self._buffers:
+                self._wait_for(piece, patience)
             buffer = self._buffers.get(piece)
             if buffer is not None:
                 return buffer
             if self._error is not None:
                 raise self._error
             raise SpanAbandoned
+
+    def _wait_for(self, piece: int, patience: Patience) -> None:
+        # The caller holds _condition.
+        account = patience.account
+        following = None if account is None else account.follow(self.course, time.monotonic())
+        self._waiters += 1
+        try:
+            patience.wait_for(
+                self._condition,
+                lambda: piece in self._buffers or self._is_over(),
+                lambda: self._last_failure,
+            )
+        finally:
+            self._waiters -= 1
+            if following is not None:
+                following.end(time.monotonic())
 
     def _is_over(self) -> bool:
         return self._error is not None or self._abandoned

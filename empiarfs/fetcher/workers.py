@@ -23,13 +23,16 @@ from empiarfs.cache.speed_file import SpeedLog
 from empiarfs.cache.writebehind import WriteBehind
 from empiarfs.core.blocks import PIECE_SIZE, byte_range_of
 from empiarfs.core.retry import RetryPolicy
+from empiarfs.core.waits import Wait
 from empiarfs.errors import (
     BadResponseError,
+    BusyError,
     EmpiarFSError,
     InterruptedCallError,
     OfflineError,
     without_frames,
 )
+from empiarfs.fetcher.attempts import Attempt
 from empiarfs.fetcher.buffers import buffer
 from empiarfs.fetcher.flights import Flights
 from empiarfs.fetcher.queue import SpanQueue
@@ -46,8 +49,6 @@ _IDLE_S = 30.0
 _OFFLINE_PAUSE_S = 1.0
 # Long enough for the request that needed the connection to take it.
 _AFTER_GIVING_WAY_S = 0.05
-# What nobody waits for yet may be late by so many times as much before it is asked for again.
-_FORESEEN_PATIENCE = 1.25
 # How often a span that nobody waits for is tried before it is dropped.
 _FORESEEN_ATTEMPTS = 2
 # Pieces that come within this time are handed out together, in seconds; but no more than
@@ -60,46 +61,6 @@ _SPEED_SAMPLE = 256 * 1024
 # forgotten slowly: within a thousand spans.
 _SHARED = 0.7
 _FORGETTING = 0.002
-
-
-class _Attempt:
-    """One GET for a span.
-
-    Attributes:
-        span: What it is for.
-        missing: The pieces that it asks for.
-        token: Stands for it in the span. Were it the attempt itself, the two would hold
-            each other, with all pieces, until the collector of garbage comes.
-        sent_s: When it was sent, by the monotonic clock; a wait for a connection doesn't
-            count.
-        answered_s: When its first byte had come.
-        last: The last pieces, which have come and aren't handed out yet.
-        is_hedged: Whether a second GET was sent because this one isn't answered.
-    """
-
-    def __init__(self, span: Span, *, is_hedge: bool = False) -> None:
-        span.begin()
-        self.span = span
-        self.missing = span.missing()
-        self.token = object()
-        self.sent_s: float = float("inf")
-        self.answered_s: float = float("inf")
-        self.last: tuple[range, list[memoryview]] | None = None
-        self.is_hedged = is_hedge
-
-    def sending(self) -> None:
-        """Note that the request is on its way."""
-        self.sent_s = time.monotonic()
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether the request is, or was, on its way."""
-        return self.sent_s != float("inf")
-
-    def late_s(self) -> float:
-        """Return how long it has not been answered; less for what nobody waits for yet."""
-        waited_s = time.monotonic() - self.sent_s
-        return waited_s if self.span.urgent else waited_s / _FORESEEN_PATIENCE
 
 
 class Workers:
@@ -219,12 +180,12 @@ class Workers:
 
     def _fetch(self, span: Span) -> None:
         """Send one GET for what is missing of the span."""
-        attempt = _Attempt(span)
+        attempt = Attempt(span)
         failure = self._try(attempt)
         self._queue.done(span)
         self._conclude(attempt, failure)
 
-    def _hedge(self, attempt: _Attempt) -> None:
+    def _hedge(self, attempt: Attempt) -> None:
         """Send a second GET for a span whose first one isn't answered."""
         try:
             failure = self._try(attempt)
@@ -236,7 +197,7 @@ class Workers:
             self._hedges.ended()
         self._conclude(attempt, failure)
 
-    def _try(self, attempt: _Attempt) -> EmpiarFSError | None:
+    def _try(self, attempt: Attempt) -> EmpiarFSError | None:
         """Send one GET; return why it brought less than it should, or None."""
         span = attempt.span
         failure = None
@@ -250,7 +211,7 @@ class Workers:
                 urgent=span.urgent,
                 patience=Patience(float("inf")),
                 cancelled=lambda: self._is_pointless(attempt),
-                sending=partial(self._sending, attempt),
+                turned=partial(self._turned, attempt),
                 became_urgent=lambda: span.urgent,
             )
             came = len(wanted)
@@ -266,13 +227,13 @@ class Workers:
             attempt.last = None
         return failure
 
-    def _sending(self, attempt: _Attempt) -> None:
-        """Note that the request is on its way; a connection that was closed takes two."""
-        if self._speeds is not None and not attempt.is_sent:
+    def _turned(self, attempt: Attempt, wait: Wait) -> None:
+        """Note what the request waits for; a connection that was closed takes two."""
+        if wait is Wait.FIRST_BYTE and self._speeds is not None and not attempt.is_sent:
             self._speeds.began()
-        attempt.sending()
+        attempt.turned(wait)
 
-    def _is_pointless(self, attempt: _Attempt) -> bool:
+    def _is_pointless(self, attempt: Attempt) -> bool:
         """Tell whether to end the GET; asked ten times a second while it waits."""
         span = attempt.span
         if self._closed or span.is_anothers(attempt.token):
@@ -286,14 +247,16 @@ class Workers:
     def _start_hedge(self, span: Span) -> None:
         # From here on it counts as under way: if the first GET fails before the thread runs,
         # the span's fate isn't that one's to decide.
-        hedge = _Attempt(span, is_hedge=True)
+        hedge = Attempt(span, is_hedge=True)
+        span.course.hedges += 1
         self._counters.add("hedges")
         if threads.start("hedge", self._hedge, hedge) is None:
+            span.course.hedges -= 1
             self._counters.add("hedges", -1)
             self._hedges.ended()
             span.leave(hedge.token, failed=True)
 
-    def _conclude(self, attempt: _Attempt, failure: EmpiarFSError | None) -> None:
+    def _conclude(self, attempt: Attempt, failure: EmpiarFSError | None) -> None:
         span = attempt.span
         decides = span.leave(attempt.token, failed=failure is not None)
         if failure is None:
@@ -308,12 +271,14 @@ class Workers:
         elif decides and span.missing():
             self._after_failure(span, failure, progressed=span.missing() != attempt.missing)
 
-    def _receive(self, attempt: _Attempt) -> Iterator[memoryview]:
+    def _receive(self, attempt: Attempt) -> Iterator[memoryview]:
         """Yield buffers for the missing pieces, and hand out what is in each once it is full."""
         span = attempt.span
         if not span.own(attempt.token, attempt.missing.start):
             raise InterruptedCallError("another answer came first")
         attempt.answered_s = time.monotonic()
+        # Of a second request it is known only now that it speaks for the span.
+        attempt.turned(Wait.BYTES)
         together = self._pieces_together()
         for start in range(attempt.missing.start, attempt.missing.stop, together):
             pieces = range(start, min(start + together, attempt.missing.stop))
@@ -345,6 +310,9 @@ class Workers:
     def _after_failure(self, span: Span, failure: EmpiarFSError, *, progressed: bool) -> None:
         """Queue the span again after a while, or end it."""
         span.note_failure(failure)
+        if not isinstance(failure, InterruptedCallError):
+            span.course.failed(type(failure).__name__)
+        span.course.turn(_pause_after(failure), time.monotonic())
         span.attempts = 1 if progressed else span.attempts + 1
         if span.attempts >= _FORESEEN_ATTEMPTS and span.abandon():
             self.end(span, None)
@@ -378,3 +346,13 @@ class Workers:
         if isinstance(failure, OfflineError):
             return _OFFLINE_PAUSE_S
         return self._retry.delay_after_s(span.attempts, failure, random.random())
+
+
+def _pause_after(failure: EmpiarFSError) -> Wait:
+    """Return what a span waits for that is to be asked for again."""
+    if isinstance(failure, OfflineError):
+        return Wait.OFFLINE
+    if isinstance(failure, BusyError):
+        return Wait.REFUSED
+    # It gave way to another request, and has to wait for a connection anew.
+    return Wait.CONNECTION if isinstance(failure, InterruptedCallError) else Wait.PAUSE

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from empiarfs.core.waits import Account
 from empiarfs.errors import EmpiarFSError, ReadOnlyError
 from empiarfs.fuse import library
 from empiarfs.fuse.answers import answers, refuses
@@ -167,8 +168,8 @@ class FuseAdapter(mfusepy.Operations):
             # The program must get the errno that is due, whatever becomes of the ledger.
             logger.exception("%s %r could not be taken down", call, path)
 
-    def _patience(self, seconds: float) -> Patience:
-        return Patience(seconds, self._caller(self._ending.is_set).has_left)
+    def _patience(self, seconds: float, account: Account) -> Patience:
+        return Patience(seconds, self._caller(self._ending.is_set).has_left, account)
 
     @contextmanager
     def _looking_up(self, path: str, *, last: bool = False) -> Iterator[Patience]:
@@ -294,7 +295,8 @@ class FuseAdapter(mfusepy.Operations):
             self._files.release(opened.handle)
             raise
         self._handles.add(opened.handle, OpenFile(inner_path(path), size))
-        self._readers.opened(opened.handle, self._caller(self._ending.is_set).pid)
+        pid = self._caller(self._ending.is_set).pid
+        self._readers.opened(opened.handle, pid, inner_path(path))
         info.fh = opened.handle
         info.keep_cache = int(opened.keep_cache)
         info.direct_io = int(opened.direct_io)
@@ -305,13 +307,24 @@ class FuseAdapter(mfusepy.Operations):
         """Return exactly the bytes that the file has in `[offset, offset + size)`."""
         opened = self._handles.file(info.fh)
         expected = max(0, min(size, opened.size - offset))
-        data = self._files.read(info.fh, offset, size, self._patience(self._config.wait_s))
-        if len(data) != expected:
-            raise EmpiarFSError(
-                f"{len(data)} bytes at {offset} where {expected} are due; a mistake of empiarfs"
-            )
-        self._readers.read(info.fh, len(data))
+        reading = self._readers.begin(info.fh, offset, size)
+        try:
+            patience = self._patience(self._config.wait_s, reading.account)
+            data = self._files.read(info.fh, offset, size, patience)
+            if len(data) != expected:
+                raise EmpiarFSError(
+                    f"{len(data)} bytes at {offset} where {expected} are due; "
+                    "a mistake of empiarfs"
+                )
+        except BaseException as exc:
+            self._readers.failed(info.fh, reading, exc, self._errno_name(exc))
+            raise
+        self._readers.ended(info.fh, reading, len(data))
         return data
+
+    def _errno_name(self, error: BaseException) -> str:
+        number = self.number_for(error) if isinstance(error, EmpiarFSError) else errno.EIO
+        return errno.errorcode.get(number, str(number))
 
     @answers
     def release(self, path: str | None, info: FileInfo) -> int:

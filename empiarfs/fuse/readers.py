@@ -1,13 +1,14 @@
-"""Which programs read how much, for `status`.
+"""Which programs read how much, and what became of their reads, for `status`.
 
 Bytes count for the process that opened the file, as the kernel asks for them: what it has in
 its own cache is never seen here. A look into /proc is made when a file is opened, at most
 once a second for each thread; a read costs an addition.
 
 Of no more than 256 processes anything is kept; those that have nothing open and read longest
-ago are forgotten first.
+ago are forgotten first. `empiarfs.fuse.reads` says what is kept of reads.
 
-Threading: safe from any thread; /proc is read without the lock.
+Threading: safe from any thread; /proc is read without the lock. What is open and under way is
+also looked up without it, which for a dictionary is one step of the interpreter.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from empiarfs.fuse.callers import is_gone, program_of
+from empiarfs.fuse.reads import SHOWN, FileReads, Reading, Reads, sum_of
 
 _KEPT = 256
 _SHOWN = 10
@@ -35,6 +37,15 @@ class _Reader:
     read_bytes: int = 0
     files: int = 0
     open_files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    reader: _Reader | None
+    file: FileReads
+
+
+_UNKNOWN = _Opened(None, FileReads(""))
 
 
 class Readers:
@@ -55,13 +66,22 @@ class Readers:
         self._lock = threading.Lock()
         # By process and name: numbers are used again. The last to open a file is the last.
         self._readers: OrderedDict[tuple[int, str], _Reader] = OrderedDict()  # guarded by _lock
-        self._handles: dict[int, _Reader] = {}  # guarded by _lock
+        self._handles: dict[int, _Opened] = {}  # changed under _lock
+        self._reads = Reads()  # guarded by _lock
+        self._under_way: dict[int, Reading] = {}
         self._threads: dict[int, tuple[float, tuple[int, str]]] = {}  # guarded by _lock
 
-    def opened(self, handle: int, pid: int) -> None:
+    def opened(self, handle: int, pid: int, path: str = "") -> None:
         """Note that a process or thread has opened a file; 0 is one that can't be seen."""
-        if not pid:
-            return
+        reader = self._reader(pid) if pid else None
+        with self._lock:
+            if reader is not None:
+                self._readers.move_to_end((reader.process, reader.program))
+                reader.files += 1
+                reader.open_files += 1
+            self._handles[handle] = _Opened(reader, self._reads.opened(path))
+
+    def _reader(self, pid: int) -> _Reader:
         now_s = self._now()
         with self._lock:
             known = self._threads.get(pid)
@@ -71,32 +91,77 @@ class Readers:
             if len(self._threads) >= _THREADS_KEPT:
                 self._threads.clear()
             self._threads[pid] = known
-            process, name = known[1]
             reader = self._readers.get(known[1])
             if reader is None:
-                reader = self._readers[known[1]] = _Reader(process, name, now_s, now_s)
+                reader = self._readers[known[1]] = _Reader(*known[1], now_s, now_s)
+                # Or it would be the first to be forgotten.
+                reader.open_files += 1
                 self._forget_some()
-            self._readers.move_to_end(known[1])
-            reader.files += 1
-            reader.open_files += 1
+                reader.open_files -= 1
             reader.last_s = now_s
-            self._handles[handle] = reader
+            return reader
 
-    def read(self, handle: int, size: int) -> None:
-        """Note that bytes of a file were handed out."""
+    def begin(self, handle: int, offset: int, size: int) -> Reading:
+        """Note that a read of an open file begins; `ended` or `failed` must be called."""
+        opened = self._handles.get(handle, _UNKNOWN)
+        who = opened.reader
+        process, program = (0, "") if who is None else (who.process, who.program)
+        reading = Reading(opened.file, process, program, offset, size)
+        self._under_way[id(reading)] = reading
+        return reading
+
+    def begin_anew(self, reading: Reading) -> None:
+        """Forget a read that is tried anew."""
+        self._under_way.pop(id(reading), None)
+
+    def ended(self, handle: int, reading: Reading, size: int) -> None:
+        """Note that so many bytes were handed out."""
+        self._end(handle, reading, size)
+
+    def failed(self, handle: int, reading: Reading, error: BaseException, number: str) -> None:
+        """Note that a read failed, and which errno the program got."""
+        self._end(handle, reading, 0, error, number)
+
+    def _end(
+        self,
+        handle: int,
+        reading: Reading,
+        size: int,
+        error: BaseException | None = None,
+        number: str = "",
+    ) -> None:
+        self._under_way.pop(id(reading), None)
         now_s = self._now()
         with self._lock:
-            reader = self._handles.get(handle)
-            if reader is not None:
-                reader.read_bytes += size
-                reader.last_s = now_s
+            opened = self._handles.get(handle)
+            if opened is not None and opened.reader is not None:
+                opened.reader.read_bytes += size
+                opened.reader.last_s = now_s
+            if reading.file is not _UNKNOWN.file:
+                self._reads.ended(reading, now_s, error, number)
 
     def released(self, handle: int) -> None:
         """Note that a file was closed."""
         with self._lock:
-            reader = self._handles.pop(handle, None)
-            if reader is not None:
-                reader.open_files -= 1
+            opened = self._handles.pop(handle, None)
+            if opened is not None and opened.reader is not None:
+                opened.reader.open_files -= 1
+
+    def reads_of(self, belongs: Callable[[str], bool]) -> dict[str, object]:
+        """Return what is known of reads of files, as values that JSON can hold.
+
+        Args:
+            belongs: Tells by a file's path whether it is meant.
+        """
+        with self._lock:
+            files = [replace(file) for file in self._reads.files() if belongs(file.path)]
+            slow = [each for each in self._reads.slow() if belongs(str(each["path"]))]
+        under_way = [each for each in list(self._under_way.values()) if belongs(each.file.path)]
+        return {
+            "reads": sum_of(files),
+            "slow_reads": slow[-SHOWN:],
+            "under_way": [each.as_json() for each in under_way[:SHOWN]],
+        }
 
     def as_json(self) -> list[dict[str, object]]:
         """Return those that read most, as values that JSON can hold, the most first."""

@@ -19,6 +19,7 @@ from empiarfs.cache.threads import CacheThreads
 from empiarfs.core.blocks import byte_range_of, pieces_covering
 from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
+from empiarfs.core.waits import Wait
 from empiarfs.errors import CacheError, LocalCopyError
 from empiarfs.fetcher import Fetcher
 from empiarfs.local.comparing import (
@@ -118,7 +119,11 @@ class LocalFirst:
             if self._is_worth_comparing(file, wanted):
                 self._compare_sample(copy, file, patience)
         if copy.equality.holds(pieces):
+            began_s = time.monotonic()
             data = self._from_copy(copy, file, wanted)
+            if patience.account is not None:
+                patience.account.add(Wait.LOCAL, time.monotonic() - began_s)
+                patience.account.local += 0 if data is None else len(data)
             if data is not None:
                 self._count(file, len(data))
                 return data, False
@@ -149,6 +154,11 @@ class LocalFirst:
         if copy is not None and copy.equality.holds(pieces_covering(wanted)):
             return 0
         return self._fetcher.warm(file, wanted, patience)
+
+    def copy_of(self, file: RemoteFile) -> str | None:
+        """Return where a copy lies that fits, or None; its disk is asked, for some seconds."""
+        copy = self._copies.find(file)
+        return None if copy is None else str(copy.file.path)
 
     def closed(self, file: RemoteFile) -> None:
         """Close the copy; whoever else reads it opens it anew."""

@@ -35,6 +35,7 @@ from empiarfs.mount.logs import Log
 from empiarfs.mount.namespace import end_with_parent
 from empiarfs.mount.notify import Notifier, Service, status_line, taken_from
 from empiarfs.mount.passed import mount_point_of, passed_descriptor
+from empiarfs.mount.path_status import PathStatus
 from empiarfs.mount.points import check_apart, check_helper
 from empiarfs.mount.probe import probe
 from empiarfs.mount.reachable import Reachable
@@ -216,8 +217,10 @@ class _Daemon:
         try:
             self._wait_until_it_answers()
             self._ledger.begin()
+            paths = PathStatus(self._parts, self._readers, self._request.root)
             self._reachable.register(
-                self._description.record(), {"status": self._status, "errors": self._errors}
+                self._description.record(),
+                {"status": self._status, "errors": self._errors, "path": paths.answer},
             )
             if self._metrics is not None:
                 self._metrics.serve()

@@ -26,7 +26,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from empiarfs import threads
 from empiarfs.config import Config
@@ -45,6 +45,9 @@ from empiarfs.mount.conversation import Client, Conversation, FileKey, number_in
 from empiarfs.patience import Patience
 from empiarfs.vfs import FileSystem
 
+if TYPE_CHECKING:
+    from empiarfs.fuse.reads import Reading
+
 logger = logging.getLogger(__name__)
 
 # Each costs a thread, which mostly waits. A process has twelve at most.
@@ -62,11 +65,20 @@ _EXHAUSTED_S = 0.5
 class Readers(Protocol):
     """Takes down which process reads how much; as `empiarfs.fuse.Readers`."""
 
-    def opened(self, handle: int, pid: int) -> None:
+    def opened(self, handle: int, pid: int, path: str = "") -> None:
         """Note that a process has opened a file."""
 
-    def read(self, handle: int, size: int) -> None:
+    def begin(self, handle: int, offset: int, size: int) -> Reading:
+        """Note that a read of it begins."""
+
+    def begin_anew(self, reading: Reading) -> None:
+        """Forget a read that is tried anew."""
+
+    def ended(self, handle: int, reading: Reading, size: int) -> None:
         """Note that bytes of it were handed out."""
+
+    def failed(self, handle: int, reading: Reading, error: BaseException, number: str) -> None:
+        """Note that a read failed."""
 
     def released(self, handle: int) -> None:
         """Note that it was closed."""
@@ -250,13 +262,19 @@ class FileServer:
         with self._room.taken(size, patience):
             while True:
                 handle = self._handle(client, (path, version), patience)
+                reading = self._readers.begin(-handle, offset, size)
+                patience.account = reading.account
                 try:
                     data = self._files.read(handle, offset, size, patience, ahead=ahead)
                 except BadHandleError:
+                    self._readers.begin_anew(reading)
                     patience.check()
                     continue  # other threads of the client have opened many files meanwhile
+                except BaseException as exc:
+                    self._readers.failed(-handle, reading, exc, "")
+                    raise
                 break
-            self._readers.read(-handle, len(data))
+            self._readers.ended(-handle, reading, len(data))
             yield data
 
     def _handle(self, client: Client, key: FileKey, patience: Patience) -> int:
@@ -276,7 +294,7 @@ class FileServer:
         except BaseException:
             self._files.release(handle)
             raise
-        self._readers.opened(-handle, client.pid)
+        self._readers.opened(-handle, client.pid, path)
         unneeded = []
         with self._lock:
             known = client.handles.setdefault(key, handle)

@@ -35,17 +35,21 @@ class Programs:
         return self.now_s
 
 
+def read(readers: Readers, handle: int, size: int) -> None:
+    readers.ended(handle, readers.begin(handle, 0, size), size)
+
+
 def test_bytes_count_for_the_process_of_whatever_thread_opened_the_file() -> None:
     programs = Programs()
     readers = Readers(programs.name, programs.now)
     readers.opened(1, 11)
     readers.opened(2, 12)
     readers.opened(3, 21)
-    readers.read(1, 100)
-    readers.read(2, 50)
-    readers.read(3, 120)
+    read(readers, 1, 100)
+    read(readers, 2, 50)
+    read(readers, 3, 120)
     readers.released(2)
-    readers.read(2, 999)
+    read(readers, 2, 999)
 
     found = [(e["pid"], e["program"], e["read_bytes"], e["files"], e["open_files"])
              for e in readers.as_json()]  # fmt: skip
@@ -68,10 +72,10 @@ def test_no_more_than_some_are_kept_and_those_that_read_stay() -> None:
     programs = Programs()
     readers = Readers(programs.name, programs.now)
     readers.opened(0, 10)
-    readers.read(0, 5)
+    read(readers, 0, 5)
     for number in range(1, 2_000):
         readers.opened(number, 10 * (number + 1))
-        readers.read(number, 1)
+        read(readers, number, 1)
         readers.released(number)
 
     found = readers.as_json()

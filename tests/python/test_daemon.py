@@ -25,6 +25,7 @@ import empiarfs
 from empiarfs.control import MountRecord, Registration, ask, frames, own_directory, registered
 from empiarfs.control.wire import bound_socket, connected_socket
 from empiarfs.errors import EmpiarFSError, UnavailableError
+from empiarfs.fuse.reads import Reading
 from empiarfs.mount.serving import FileServer
 from empiarfs.patience import Patience
 from empiarfs.python.daemon import Daemon
@@ -568,8 +569,15 @@ def test_another_user_gets_no_answer_even_through_open_doors(
 class NoReaders:
     """Takes nothing down."""
 
-    def opened(self, handle: int, pid: int) -> None: ...
+    def opened(self, handle: int, pid: int, path: str = "") -> None: ...
 
-    def read(self, handle: int, size: int) -> None: ...
+    def begin(self, handle: int, offset: int, size: int) -> Reading:
+        raise NotImplementedError
+
+    def begin_anew(self, reading: Reading) -> None: ...
+
+    def ended(self, handle: int, reading: Reading, size: int) -> None: ...
+
+    def failed(self, handle: int, reading: Reading, error: BaseException, number: str) -> None: ...
 
     def released(self, handle: int) -> None: ...

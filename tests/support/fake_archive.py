@@ -17,6 +17,7 @@ from empiarfs.core.files import FileVersion, RemoteFile
 from empiarfs.core.latency import LatencyView
 from empiarfs.core.listing import Listing, ListingItem
 from empiarfs.core.ranges import ByteRange
+from empiarfs.core.waits import Wait
 from empiarfs.errors import (
     ArchiveError,
     EmpiarFSError,
@@ -94,7 +95,7 @@ class FakeArchive:
         urgent: bool,
         patience: Patience,
         cancelled: Callable[[], bool] = lambda: False,
-        sending: Callable[[], None] = lambda: None,
+        turned: Callable[[Wait], None] = lambda wait: None,
         became_urgent: Callable[[], bool] = lambda: False,
     ) -> None:
         """See `ArchiveClient.read_range`; an error of `failures` comes after half the pieces."""
@@ -103,7 +104,7 @@ class FakeArchive:
             failure = self.failures.pop(0) if self.failures else None
             swallowed = self.swallowed > 0
             self.swallowed -= swallowed
-        sending()
+        turned(Wait.FIRST_BYTE)
         while swallowed or not self.gate.wait(0.02):
             if cancelled():
                 raise InterruptedCallError("closed")
