@@ -202,7 +202,7 @@ def _copy(order: Order, plan: _Plan, downloads: Downloads) -> Progress:
     with progress("copying", len(plan.wanted), plan.size, quiet=order.is_silent) as told:
 
         def tell(done: Progress) -> None:
-            told(done.files + done.there, done.size + done.there_size)
+            told(done.files + done.there, done.size + done.there_size, done.size - done.resumed)
 
         try:
             return downloads.run(plan.wanted, tell)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from empiarfs.cli.progress import reported
 from empiarfs.cli.terminal import amount, in_one_line
 
 if TYPE_CHECKING:
@@ -77,22 +78,43 @@ def _duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def telling(name: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Lend what tells how far the index of `name` is."""
+    """Lend what tells how far the index of `name` is, `empiarfs status` too."""
+    rate = Rate()
+    with reported("indexing") as job, _shown(in_one_line(name), rate, quiet=quiet) as show:
+
+        def tell(progress: Progress) -> None:
+            rate.note(progress.files - progress.known_before)
+            show(progress)
+            left, per_s = progress.files_left, rate.per_s
+            job.tell(
+                progress.files,
+                # What is in directories that aren't listed yet isn't known.
+                None if progress.directories_left else progress.files + left,
+                progress.size,
+                None,
+                0,
+                None if per_s is None else left / per_s,
+            )
+
+        yield tell
+
+
+@contextlib.contextmanager
+def _shown(name: str, rate: Rate, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if quiet:
         yield lambda progress: None
     elif sys.stderr.isatty():
-        with _bar(in_one_line(name)) as tell:
+        with _bar(name, rate) as tell:
             yield tell
     else:
-        yield _lines(in_one_line(name))
+        yield _lines(name, rate)
 
 
-def _lines(name: str) -> Callable[[Progress], None]:
-    rate, last_s = Rate(), time.monotonic()
+def _lines(name: str, rate: Rate) -> Callable[[Progress], None]:
+    last_s = time.monotonic()
 
     def tell(progress: Progress) -> None:
         nonlocal last_s
-        rate.note(progress.files - progress.known_before)
         if time.monotonic() >= last_s + _LINE_EVERY_S:
             last_s = time.monotonic()
             click.echo(f"{name}: {words(progress, rate.per_s)}", err=True)
@@ -101,18 +123,16 @@ def _lines(name: str) -> Callable[[Progress], None]:
 
 
 @contextlib.contextmanager
-def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
+def _bar(name: str, rate: Rate) -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    rate = Rate()
     columns = (BarColumn(20), TextColumn("{task.description}", markup=False))
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None)
 
         def tell(progress: Progress) -> None:
-            rate.note(progress.files - progress.known_before)
             total = progress.files + progress.files_left
             bar.update(
                 task,

@@ -1,24 +1,45 @@
 """Shows how far long work is: a bar on a terminal, a line now and then elsewhere.
 
+It also lets `empiarfs status` know, whatever is shown here.
+
 Threading: used from one thread.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from empiarfs.cli.terminal import amount
+from empiarfs.cli.terminal import amount, in_one_line
+from empiarfs.core.secrets import shown_url
+
+if TYPE_CHECKING:
+    from empiarfs.control import Job
 
 _LINE_EVERY_S = 10.0
 _SPEED_OF_S = 30.0
 
 # Is told how many files and how many bytes are done.
-Told = Callable[[int, int], None]
+_Shown = Callable[[int, int], None]
+
+
+class Told(Protocol):
+    """Is told how far the work is."""
+
+    def __call__(self, done: int, done_size: int, came: int | None = None) -> None:
+        """Take note of it.
+
+        Args:
+            done: Files that are done.
+            done_size: Bytes that are done.
+            came: Of these, how many have come since it began; None for all.
+        """
 
 
 @contextmanager
@@ -31,6 +52,44 @@ def progress(what: str, files: int, size: int, *, quiet: bool) -> Iterator[Told]
         size: Bytes of all of them.
         quiet: Show nothing.
     """
+    with reported(what) as job, _shown(what, files, size, quiet=quiet) as show:
+
+        def told(done: int, done_size: int, came: int | None = None) -> None:
+            show(done, done_size)
+            if not files:
+                # What is found doesn't come.
+                job.tell(done, None, done_size, None, 0)
+            else:
+                job.tell(done, files, done_size, size, done_size if came is None else came)
+
+        yield told
+
+
+@contextmanager
+def reported(doing: str) -> Iterator[Job]:
+    """Lend what lets `status` know how far this command is.
+
+    Args:
+        doing: What it does, as "copying".
+    """
+    # Commands that show no progress don't wait for its import.
+    from empiarfs.control import Job
+
+    context = click.get_current_context(silent=True)
+    name = "" if context is None else context.info_name or ""
+    # Not all words: what is to be run at the end may have a password in it.
+    given = {} if context is None else context.params
+    words = given.get("targets") or given.get("words") or ()
+    what = " ".join(shown_url(str(word)) if "@" in str(word) else str(word) for word in words)
+    job = Job(name, in_one_line(what), doing, os.environ)
+    try:
+        yield job
+    finally:
+        job.close()
+
+
+@contextmanager
+def _shown(what: str, files: int, size: int, *, quiet: bool) -> Iterator[_Shown]:
     if quiet:
         yield lambda files, size: None
     elif sys.stderr.isatty():
@@ -41,7 +100,7 @@ def progress(what: str, files: int, size: int, *, quiet: bool) -> Iterator[Told]
 
 
 @contextmanager
-def _bar(what: str, files: int, size: int) -> Iterator[Told]:
+def _bar(what: str, files: int, size: int) -> Iterator[_Shown]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -71,7 +130,7 @@ def _bar(what: str, files: int, size: int) -> Iterator[Told]:
         yield told
 
 
-def _lines(what: str, files: int, size: int) -> Told:
+def _lines(what: str, files: int, size: int) -> _Shown:
     moments = [(time.monotonic(), 0)]
     next_s = moments[0][0] + _LINE_EVERY_S
 

@@ -21,8 +21,11 @@ kind of reason, and `names` with `path` and `reason` of the first 20),
 `last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`), `readers`
 (the ten processes that read most: `pid`, `program`, `read_bytes`, `files` that it opened,
 `open_files` now, `began_s`, `last_s`, `has_ended`).
-With a mount point it is that object, without one `{"mounts": [...]}`. Keys may be added, and
-don't change.
+With a mount point it is that object, without one `{"mounts": [...], "jobs": [...]}`. A job is a
+command that fetches, indexes or compares: `command`, `what` (its targets), `doing`, `pid`,
+`since_s`, `told_s` (when it told this), `files`, `files_total`, `bytes`, `bytes_total`,
+`bytes_per_s`, `left_s`; totals, speed and time are null where they aren't known. Keys may be
+added, and don't change.
 
 `--errors` is another question; `empiarfs.cli.refusals` answers it. So is PATH, for
 `empiarfs.cli.path_status`.
@@ -41,7 +44,7 @@ import click
 from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 from empiarfs.cli.terminal import amount, in_one_line
-from empiarfs.cli.watching import hits, reader_text
+from empiarfs.cli.watching import hits, job_text, reader_text
 from empiarfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -101,13 +104,18 @@ def command(
 
         if as_json:
             raise click.UsageError("--watch and --json don't go together")
-        asked = every_mount if mount_point is None else partial(_only, mount_point)
-        return watching.watch(asked)
+        if mount_point is None:
+            return watching.watch(every_mount, every_job)
+        return watching.watch(partial(_only, mount_point))
     found = every_mount() if mount_point is None else [_one(mount_point)]
+    jobs = every_job() if mount_point is None else []
     if as_json:
-        click.echo(json.dumps({"mounts": found} if mount_point is None else found[0], indent=2))
+        every = {"mounts": found, "jobs": jobs}
+        click.echo(json.dumps(every if mount_point is None else found[0], indent=2))
     elif not quiet:
         _print(found, verbose=verbose or mount_point is not None)
+        for job in jobs:
+            click.echo(f"job: {job_text(job)}")
     failed = mount_point is not None and found[0]["state"] != _MOUNTED
     return 1 if failed else 0
 
@@ -125,6 +133,13 @@ def every_mount() -> list[Status]:
         for item in registered(owner, os.environ)
     }
     return [_status(mount, known.get(mount.path)) for mount in mounted]
+
+
+def every_job() -> list[Status]:
+    """Return how far each long command of this user is; of all of the machine for root."""
+    from empiarfs.control import jobs
+
+    return [each.to_json() for each in jobs(os.environ)]
 
 
 def _one(mount_point: str) -> Status:

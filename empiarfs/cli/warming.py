@@ -72,7 +72,7 @@ def warm_files(
     with progress("warming", len(wanted), total, quiet=silent) as told:
 
         def tell(done: Progress) -> None:
-            told(done.files + done.there, done.size + done.there_size)
+            told(done.files + done.there, done.size + done.there_size, done.size)
 
         try:
             done = warming.run(wanted, tell)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from empiarfs.cli.progress import span
 from empiarfs.cli.terminal import amount, in_one_line
 
 if TYPE_CHECKING:
@@ -131,11 +132,37 @@ def _state(status: Status) -> str:
     return f"{status['state']}, archive {reachability}" if reachability else str(status["state"])
 
 
-def watch(found: Callable[[], Sequence[Status]]) -> int:
+def job_text(job: Status) -> str:
+    """Return how far a job is, in words.
+
+    Args:
+        job: One of `jobs` of a status.
+    """
+    files = (
+        f"{job['files']} files"
+        if job["files_total"] is None
+        else (f"{job['files']} of {job['files_total']} files")
+    )
+    of = "" if job["bytes_total"] is None else f" of {amount(job['bytes_total'])}"
+    words = [files, f"{amount(job['bytes'])}{of}"]
+    if job["bytes_per_s"] is not None:
+        words.append(f"{amount(int(job['bytes_per_s']))}/s")
+    if job["left_s"] is not None:
+        # What isn't listed yet comes on top.
+        least = "at least " if job["files_total"] is None else ""
+        words.append(f"{least}{span(job['left_s'])} left")
+    name = f"{job['command']} {job['what']} (process {job['pid']})"
+    return in_one_line(f"{name}, {job['doing']}: {', '.join(words)}")
+
+
+def watch(
+    found: Callable[[], Sequence[Status]], jobs: Callable[[], Sequence[Status]] = tuple
+) -> int:
     """Show mounts until Ctrl-C, which is how it is meant to end; return the exit status.
 
     Args:
         found: Returns the status of each.
+        jobs: Returns how far each long command is.
 
     Raises:
         click.UsageError: There is no terminal to show them on.
@@ -151,7 +178,7 @@ def watch(found: Callable[[], Sequence[Status]]) -> int:
             while True:
                 now, seconds = found(), max(0.001, time.monotonic() - asked_s)
                 asked_s += seconds
-                live.update(_screen(before, now, seconds), refresh=True)
+                live.update(_screen(before, now, seconds, jobs()), refresh=True)
                 before = {_key(each): each for each in now}
                 # Rates are of the time between two looks; Ctrl-C ends this one.
                 time.sleep(_EVERY_S)
@@ -163,7 +190,9 @@ def _key(status: Status) -> _Key:
     return status["mount_point"], status["pid"]
 
 
-def _screen(before: Mapping[_Key, Status], now: Sequence[Status], seconds: float) -> Group:
+def _screen(
+    before: Mapping[_Key, Status], now: Sequence[Status], seconds: float, jobs: Sequence[Status]
+) -> Group:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -178,4 +207,5 @@ def _screen(before: Mapping[_Key, Status], now: Sequence[Status], seconds: float
         for name, value in lines_of(before.get(_key(status)), status, seconds):
             table.add_row(Text(name, style="dim"), Text(in_one_line(value)))
         parts.append(table)
+    parts += [Text(f"\njob  {job_text(job)}") for job in jobs]
     return Group(*parts)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from empiarfs.control.runtime import directories_of
+from empiarfs.control.runtime import directories_of, is_locked
 
 # A record is a few hundred bytes; what is longer isn't one.
 _MAX_RECORD_BYTES = 64 * 1024
@@ -153,7 +153,7 @@ def _registered_in(directory: Path, *, may_remove: bool) -> Iterator[Registered]
         except OSError:
             continue
         try:
-            if _is_locked(descriptor):
+            if is_locked(descriptor):
                 record = _decoded(os.read(descriptor, _MAX_RECORD_BYTES))
                 if record is not None:
                     yield Registered(record, file)
@@ -163,16 +163,6 @@ def _registered_in(directory: Path, *, may_remove: bool) -> Iterator[Registered]
                         file.with_suffix(suffix).unlink()
         finally:
             os.close(descriptor)
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def wait_for_end(pid: int, timeout_s: float) -> bool:

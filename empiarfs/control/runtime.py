@@ -9,9 +9,11 @@ cron job don't see the same XDG_RUNTIME_DIR.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from empiarfs.errors import MountError
@@ -58,6 +60,21 @@ def directories_of(uid: int, environ: Mapping[str, str]) -> list[Path]:
     return [path for path in dict.fromkeys(candidates) if _is_private(path, uid)]
 
 
+def users_with_directories() -> set[int]:
+    """Return the users who may have runtime directories, ourselves included."""
+    found = {os.getuid()}
+    with suppress(OSError):
+        found |= {int(name) for name in os.listdir("/run/user") if name.isdecimal()}
+    # A service's, whose user has no session.
+    service = Path("/run") / SERVICE_DIRECTORY
+    with suppress(OSError):
+        found.add(service.lstat().st_uid)
+    with suppress(OSError):
+        numbers = (name.removeprefix(f"{_NAME}-") for name in os.listdir("/tmp"))
+        found |= {int(number) for number in numbers if number.isdecimal()}
+    return found
+
+
 def own_directory(environ: Mapping[str, str]) -> Path:
     """Return our runtime directory, and make it if need be.
 
@@ -82,3 +99,14 @@ def own_directory(environ: Mapping[str, str]) -> Path:
         f"no runtime directory: {candidates[-1]} is not a directory that only you can enter",
         hint=f"remove {candidates[-1]}, or set XDG_RUNTIME_DIR",
     )
+
+
+def is_locked(descriptor: int) -> bool:
+    """Tell whether a living process has locked an open file, which says whose it is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

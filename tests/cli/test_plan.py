@@ -209,7 +209,7 @@ def test_of_a_whole_directory_globus_gets_one_line(plan: Commands, tmp_path: Pat
         ["--recursive", f"{root}10934/data/raw/", "10934/data/raw/"],
         [f"{root}10934/data/movie.mrc", "10934/data/movie.mrc"],
     ]
-    assert sorted(os.listdir(tmp_path)) == ["cache", "list"]
+    assert sorted(os.listdir(tmp_path)) == ["cache", "list", "run"]
 
 
 def test_the_list_for_aria2_has_urls_and_names(

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from empiarfs.cli.watching import hits, lines_of
+from empiarfs.cli.watching import hits, job_text, lines_of
+from empiarfs.control import Job
 from empiarfs.stats import COUNTERS
 from tests.support.broken_server import BrokenServer
 from tests.support.mounts import mounted
@@ -80,6 +81,27 @@ def test_programs_that_read_most_just_then_come_first() -> None:
         "p2 (process 2): 2 KB/s, 4.1 KB of 1 file, 2 open",
         "p1 (process 1): 0 B/s, 5 MB of 1 file, 2 open",
     ]
+
+
+def job(**values: object) -> dict[str, object]:
+    return {
+        "command": "get", "what": "10934 /data", "doing": "copying", "pid": 7, "files": 3,
+        "files_total": 10, "bytes": 2_000_000, "bytes_total": 8_000_000_000,
+        "bytes_per_s": 1_000_000.4, "left_s": 7998.0,
+    } | values  # fmt: skip
+
+
+def test_a_job_is_told_with_what_is_known_of_it() -> None:
+    assert job_text(job()) == (
+        "get 10934 /data (process 7), copying: 3 of 10 files, 2 MB of 8 GB, 1 MB/s, 2.2 h left"
+    )
+    unknown = job(files_total=None, bytes_total=None, bytes_per_s=None)
+    assert job_text(unknown | {"left_s": 60.0}).endswith(
+        "copying: 3 files, 2 MB, at least 60 s left"
+    )
+    assert job_text(unknown | {"left_s": None, "what": "a\nb"}).endswith(
+        "a\\nb (process 7), copying: 3 files, 2 MB"
+    )
 
 
 def test_nothing_read_has_no_hits() -> None:
@@ -151,3 +173,37 @@ def test_a_terminal_shows_a_mount_until_ctrl_c(tmp_path: Path) -> None:
             process.communicate()
             os.close(terminal)
             os.close(screen)
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_jobs_below_the_mounts(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    now_s = 0.0
+    job = Job("get", "10934 /data", "copying", environ, lambda: now_s)
+    screen, terminal = pty.openpty()
+    try:
+        now_s = 10.0
+        job.tell(3, 10, 2_000_000, 8_000_000_000, 2_000_000)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "empiarfs", "status", "--watch"],
+            cwd=CHECKOUT,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=subprocess.PIPE,
+            env={**environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
+        )
+        try:
+            shown_until(
+                screen, r"job  get 10934 /data .process \d+., copying: 3 of 10 files, 2 MB"
+            )
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60)[1] == b""
+            assert process.returncode == 0
+        finally:
+            process.kill()
+            process.communicate()
+    finally:
+        job.close()
+        os.close(terminal)
+        os.close(screen)

@@ -70,6 +70,9 @@ class Commands:
         patch.setenv("EMPIARFS_CACHE_DIR", str(self.cache))
         patch.setenv("HOME", str(folder))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        # Commands that take long show themselves there.
+        (folder / "run").mkdir(mode=0o700, exist_ok=True)
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
         patch.setenv("no_proxy", "127.0.0.1")
 
     def __call__(self, *words: str) -> Done:
