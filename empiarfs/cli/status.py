@@ -20,7 +20,10 @@ kind of reason, and `names` with `path` and `reason` of the first 20),
 `crawls` (programs that go, or went, through all of the archive: `pid`, `program`, `began_s`,
 `last_s`, `entries`, `directories`, `at`: the directory opened last, `has_ended`), `readers`
 (the ten processes that read most: `pid`, `program`, `read_bytes`, `files` that it opened,
-`open_files` now, `began_s`, `last_s`, `has_ended`).
+`open_files` now, `began_s`, `last_s`, `has_ended`), `long_reads` (programs that read through a
+directory, file by file, for hours to come: `pid`, `program`, `path` of the directory, `entry`,
+`began_s`, `last_s`, `files` and `read_bytes` so far, `bytes_per_s`, `left_files`, `left_bytes`
+at least and `left_bytes_at_most`, `left_s`, and `globus`: `collection`, `id`, `path`).
 With a mount point it is that object, without one `{"mounts": [...], "jobs": [...]}`. A job is a
 command that fetches, indexes or compares: `command`, `what` (its targets), `doing`, `pid`,
 `since_s`, `told_s` (when it told this), `files`, `files_total`, `bytes`, `bytes_total`,
@@ -44,7 +47,7 @@ import click
 from empiarfs.cli.helped import Command
 from empiarfs.cli.options import verbosity
 from empiarfs.cli.terminal import amount, in_one_line
-from empiarfs.cli.watching import hits, job_text, reader_text
+from empiarfs.cli.watching import hits, job_text, long_read_text, reader_text
 from empiarfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -216,9 +219,12 @@ def _print(found: list[Status], *, verbose: bool) -> None:
         table.add_row(*_row(status))
     console.print(table)
     for status in found:
+        point = _text(status["mount_point"])
         for crawl in status.get("crawls", ()):
             if not crawl["has_ended"]:
-                click.echo(f"crawl on {_text(status['mount_point'])}: {_crawl(crawl)}")
+                click.echo(f"crawl on {point}: {_crawl(crawl)}")
+        for read in status.get("long_reads", ()):
+            click.echo(f"long read on {point}: {long_read_text(read)}")
 
 
 def _row(status: Status) -> list[str]:
@@ -256,6 +262,7 @@ def _print_details(status: Status) -> None:
     lines += [("reader", reader_text(each)) for each in status.get("readers", ())]
     lines += _local(status)
     lines += [("crawl", _crawl(crawl)) for crawl in status.get("crawls", ())]
+    lines += [("long read", long_read_text(each)) for each in status.get("long_reads", ())]
     catalog = status.get("catalog", {})
     lines += [(f"catalog {name}", catalog[name]) for name in catalog if catalog[name]]
     lines += [(name, count) for name, count in counters.items() if count]

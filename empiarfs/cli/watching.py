@@ -82,7 +82,26 @@ def lines_of(before: Status | None, now: Status, seconds: float) -> list[tuple[s
                     f"{counters['failed_reads']} failed reads, "
                     f"{counters['failed_lookups']} failed look-ups"),
     ]  # fmt: skip
+    lines += [("long", long_read_text(each)) for each in now.get("long_reads", ())]
     return lines + _reader_lines(before, now, seconds)
+
+
+def long_read_text(read: Status) -> str:
+    """Return who reads through a directory for how long, and what would be faster.
+
+    Args:
+        read: One of `long_reads` of a status.
+    """
+    low, high = read["left_bytes"], read["left_bytes_at_most"]
+    left = amount(low) if amount(low) == amount(high) else f"{amount(low)} to {amount(high)}"
+    files = f"{read['left_files']} file{'s' * (read['left_files'] != 1)}"
+    globus, where = read["globus"], read["path"]
+    return in_one_line(
+        f"{read['program'] or 'a program'} (process {read['pid']}) reads through {where} at "
+        f"{amount(int(read['bytes_per_s']))}/s: {left} in {files} are left there, "
+        f"{span(read['left_s'])} at this speed; `empiarfs plan {where}` says what it takes, "
+        f"and Globus is faster: {globus['collection']} ({globus['id']}), {globus['path']}"
+    )
 
 
 def reader_text(reader: Status, rate: str = "") -> str:

@@ -11,6 +11,8 @@
     handles.py         what is open
     callers.py         who asks, and whether they still wait
     readers.py         which programs read how much
+    reads.py           what is remembered of slow and failed reads
+    long_reads.py      which programs read through a directory for a day
     invalidation.py    tells the kernel what has changed
     session.py         mounts
     library.py         picks libfuse; the only module to import mfusepy
@@ -27,6 +29,7 @@ from empiarfs.fuse.errnos import ERRNO_BY_ERROR, errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.library import VERSION, can_invalidate
+from empiarfs.fuse.long_reads import LongReads
 from empiarfs.fuse.readers import Readers
 from empiarfs.fuse.session import SUBTYPE, SessionOptions, serve
 from empiarfs.fuse.xattr import XattrFuseAdapter
@@ -40,6 +43,7 @@ __all__ = [
     "Files",
     "FuseAdapter",
     "Invalidator",
+    "LongReads",
     "Readers",
     "SessionOptions",
     "XattrFuseAdapter",

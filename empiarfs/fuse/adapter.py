@@ -296,7 +296,7 @@ class FuseAdapter(mfusepy.Operations):
             raise
         self._handles.add(opened.handle, OpenFile(inner_path(path), size))
         pid = self._caller(self._ending.is_set).pid
-        self._readers.opened(opened.handle, pid, inner_path(path))
+        self._readers.opened(opened.handle, pid, inner_path(path), size)
         info.fh = opened.handle
         info.keep_cache = int(opened.keep_cache)
         info.direct_io = int(opened.direct_io)

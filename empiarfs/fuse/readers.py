@@ -13,6 +13,7 @@ also looked up without it, which for a dictionary is one step of the interpreter
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +22,8 @@ from dataclasses import dataclass, replace
 
 from empiarfs.fuse.callers import is_gone, program_of
 from empiarfs.fuse.reads import SHOWN, FileReads, Reading, Reads, sum_of
+
+logger = logging.getLogger(__name__)
 
 _KEPT = 256
 _SHOWN = 10
@@ -40,9 +43,35 @@ class _Reader:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """A file that a process has closed.
+
+    Attributes:
+        process: Its number.
+        program: Its name, or "".
+        path: The file's path in the mount.
+        size: Its bytes.
+        read: How many bytes of it were read.
+        opened_s: When it was opened, in seconds since 1970,
+        closed_s: and closed.
+    """
+
+    process: int
+    program: str
+    path: str
+    size: int
+    read: int
+    opened_s: float
+    closed_s: float
+
+
+@dataclass(slots=True)
 class _Opened:
     reader: _Reader | None
     file: FileReads
+    size: int = 0
+    opened_s: float = 0.0
+    read_bytes: int = 0
 
 
 _UNKNOWN = _Opened(None, FileReads(""))
@@ -54,15 +83,18 @@ class Readers:
     Args:
         program: Returns the process that a thread belongs to, and its name.
         now: Wall-clock seconds since 1970.
+        closed: Told of each file that a process closes, if it was told how long that is.
     """
 
     def __init__(
         self,
         program: Callable[[int], tuple[int, str]] = program_of,
         now: Callable[[], float] = time.time,
+        closed: Callable[[Closed], None] = lambda file: None,
     ) -> None:
         self._program = program
         self._now = now
+        self._closed = closed
         self._lock = threading.Lock()
         # By process and name: numbers are used again. The last to open a file is the last.
         self._readers: OrderedDict[tuple[int, str], _Reader] = OrderedDict()  # guarded by _lock
@@ -71,7 +103,7 @@ class Readers:
         self._under_way: dict[int, Reading] = {}
         self._threads: dict[int, tuple[float, tuple[int, str]]] = {}  # guarded by _lock
 
-    def opened(self, handle: int, pid: int, path: str = "") -> None:
+    def opened(self, handle: int, pid: int, path: str = "", size: int = 0) -> None:
         """Note that a process or thread has opened a file; 0 is one that can't be seen."""
         reader = self._reader(pid) if pid else None
         with self._lock:
@@ -79,7 +111,7 @@ class Readers:
                 self._readers.move_to_end((reader.process, reader.program))
                 reader.files += 1
                 reader.open_files += 1
-            self._handles[handle] = _Opened(reader, self._reads.opened(path))
+            self._handles[handle] = _Opened(reader, self._reads.opened(path), size, self._now())
 
     def _reader(self, pid: int) -> _Reader:
         now_s = self._now()
@@ -134,9 +166,11 @@ class Readers:
         now_s = self._now()
         with self._lock:
             opened = self._handles.get(handle)
-            if opened is not None and opened.reader is not None:
-                opened.reader.read_bytes += size
-                opened.reader.last_s = now_s
+            if opened is not None:
+                opened.read_bytes += size
+                if opened.reader is not None:
+                    opened.reader.read_bytes += size
+                    opened.reader.last_s = now_s
             if reading.file is not _UNKNOWN.file:
                 self._reads.ended(reading, now_s, error, number)
 
@@ -144,8 +178,28 @@ class Readers:
         """Note that a file was closed."""
         with self._lock:
             opened = self._handles.pop(handle, None)
-            if opened is not None and opened.reader is not None:
-                opened.reader.open_files -= 1
+            if opened is None or opened.reader is None:
+                return
+            who = opened.reader
+            who.open_files -= 1
+        if opened.size:
+            self._tell_closed(opened, who)
+
+    def _tell_closed(self, opened: _Opened, who: _Reader) -> None:
+        file = Closed(
+            who.process,
+            who.program,
+            opened.file.path,
+            opened.size,
+            opened.read_bytes,
+            opened.opened_s,
+            self._now(),
+        )
+        try:
+            self._closed(file)
+        except Exception:
+            # The file has to be closed, whatever becomes of this.
+            logger.exception("who reads %r could not be taken down", file.path)
 
     def reads_of(self, belongs: Callable[[str], bool]) -> dict[str, object]:
         """Return what is known of reads of files, as values that JSON can hold.

@@ -43,6 +43,7 @@ from empiarfs.mount.request import MountRequest, MountSummary
 from empiarfs.mount.stderr import CapturedStderr, in_one_line
 from empiarfs.mount.table import MountedFileSystem, mount_at
 from empiarfs.mount.unmount import BusyError, unmount
+from empiarfs.vfs.served import Served
 
 if TYPE_CHECKING:
     from empiarfs.mount.metrics import MetricsServer
@@ -145,7 +146,10 @@ class _Daemon:
         self._description = Description(
             request, self._parts, self._crawls, log_file, self._fuse.VERSION, self._passed
         )
-        self._readers = self._fuse.Readers()
+        self._long_reads = self._fuse.LongReads(
+            self._parts.tree.listings.in_memory, Served(request.root).full
+        )
+        self._readers = self._fuse.Readers(closed=self._long_reads.closed)
         self._reachable = Reachable(request.config, self._parts, self._readers)
         self._adapter = self._make_adapter()
 
@@ -280,6 +284,7 @@ class _Daemon:
             **self._description.status(),
             "metrics": None if self._metrics is None else self._metrics.address,
             "readers": self._readers.as_json(),
+            "long_reads": self._long_reads.as_json(),
             "python": self._reachable.python_status(),
         }
 

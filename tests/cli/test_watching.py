@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from empiarfs.cli.watching import hits, job_text, lines_of
+from empiarfs.cli.watching import hits, job_text, lines_of, long_read_text
 from empiarfs.control import Job
 from empiarfs.stats import COUNTERS
 from tests.support.broken_server import BrokenServer
@@ -102,6 +102,24 @@ def test_a_job_is_told_with_what_is_known_of_it() -> None:
     assert job_text(unknown | {"left_s": None, "what": "a\nb"}).endswith(
         "a\\nb (process 7), copying: 3 files, 2 MB"
     )
+
+
+def test_a_program_that_reads_for_days_is_told_with_what_is_faster() -> None:
+    globus = {"collection": "Public Data", "id": "4777", "path": "/empiar/10934/data/"}
+    read = {"pid": 7, "program": "cp\n", "path": "10934/data", "bytes_per_s": 3_100_000.0,
+            "left_files": 2912, "left_bytes": 1_700_000_000_000,
+            "left_bytes_at_most": 1_701_000_000_000, "left_s": 548_387.0,
+            "globus": globus}  # fmt: skip
+
+    assert long_read_text(read) == (
+        "cp\\n (process 7) reads through 10934/data at 3.1 MB/s: 1.7 TB in 2912 files are left "
+        "there, 6.3 days at this speed; `empiarfs plan 10934/data` says what it takes, and Globus "
+        "is faster: Public Data (4777), /empiar/10934/data/"
+    )
+    more = long_read_text(read | {"left_files": 1, "left_bytes_at_most": 2 * 10**12})
+    assert "1.7 TB to 2 TB in 1 file are left" in more
+    now = status() | {"long_reads": [read]}
+    assert ("long", long_read_text(read)) in lines_of(None, now, 1.0)
 
 
 def test_nothing_read_has_no_hits() -> None:
