@@ -11,16 +11,19 @@ With `--json` it is an object:
                `count`, `failed`, `slow` (that took a second or more), `seconds` (all together),
                `longest_s`, and bytes that came from memory, the cache directory, local copies
                and the archive: `memory_bytes`, `disk_bytes`, `local_bytes`, `archive_bytes`
-    under_way  reads that wait now: `path`, `offset`, `size`, `pid`, `program`, `took_s` so far,
-               `waits_for`, `waited`, `faults`, `hedges`
+    under_way  reads that wait now: `call` ("read"), `path`, `offset`, `size`, `pid`, `program`,
+               `took_s` so far, `waits_for`, `waited`, `faults`, `hedges`
     slow_reads the last that were slow or failed: the same without `waits_for`, and `at_s`, the
-               bytes as above, `errno`, `error` and its `kind` (null for none)
+               bytes as above, `errno`, `error` and its `kind` (null for none). Look-ups on the
+               way there are among them, with their `call` ("stat", "open", "opendir") and
+               without offset and size
     reasons    why, what weighs most first: `name`, `reads`, `seconds`, `text`, `remedy`
 
 `waited` has seconds for each that was waited for: `connection` (of the budget), `connecting`,
 `first_byte`, `bytes`, `limit_rate`, `pause` (before asking again), `offline`, `refused`,
-`cache_disk`, `local_copy`. `faults` has how often requests failed meanwhile, by kind, `hedges`
-how often one was sent a second time. Keys may be added, and don't change.
+`cache_disk`, `local_copy`, `names` (of a look-up). `faults` has how often requests failed
+meanwhile, by kind, `hedges` how often one was sent a second time. Keys may be added, and don't
+change.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ _WORDS = {
     "refused": "archive refusing",
     "cache_disk": "cache's disk",
     "local_copy": "local copy's disk",
+    "names": "names and sizes",
     "other": "this machine",
 }
 
@@ -120,7 +124,7 @@ def _lines(found: Found) -> Iterator[str]:
     for each in found["under_way"][:_SHOWN]:
         yield f"  now: {_under_way(each)}"
     for reason in found["reasons"]:
-        count = f"{reason['reads']} read{'s' * (reason['reads'] != 1)}"
+        count = f"{reason['reads']} time{'s' * (reason['reads'] != 1)}"
         yield f"why: {reason['text']} ({count}, {reason['seconds']:.1f} s)"
         if reason["remedy"]:
             yield f"  what helps: {reason['remedy']}"
@@ -209,7 +213,10 @@ def _slow(read: Mapping[str, Any]) -> str:
 
 
 def _where(read: Mapping[str, Any]) -> str:
-    return f"{read['size']} bytes at {read['offset']} of {read['path'].rpartition('/')[2]}"
+    name = read["path"].rpartition("/")[2]
+    if read["call"] != "read":
+        return f"{read['call']} of {name or 'the root'}"
+    return f"{read['size']} bytes at {read['offset']} of {name}"
 
 
 def _who(read: Mapping[str, Any]) -> str:

@@ -50,6 +50,10 @@ _WAITS: Mapping[str, tuple[str, str]] = {
         "put the cache on a local disk that has less to do: --cache-dir",
     ),
     "local_copy": ("the disk of the local copy took so long", "see that disk"),
+    "names": (
+        "the archive took so long to tell names, sizes and times",
+        "`empiarfs index` learns all of an entry beforehand, once",
+    ),
     "other": (
         "this machine was busy: neither the archive nor a disk was waited for",
         "let fewer programs run at a time",

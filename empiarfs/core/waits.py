@@ -37,6 +37,7 @@ class Wait(Enum):
     REFUSED = "refused"  # while the archive asks for fewer requests
     DISK = "cache_disk"
     LOCAL = "local_copy"
+    NAMES = "names"  # and sizes, by a call that looks something up
 
 
 _NUMBERS = {wait: number for number, wait in enumerate(Wait)}

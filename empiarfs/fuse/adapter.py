@@ -37,13 +37,14 @@ from empiarfs.fuse.answers import answers, refuses
 from empiarfs.fuse.arguments import FileInfo, inner_path
 from empiarfs.fuse.callers import Caller, current_caller
 from empiarfs.fuse.config import AdapterConfig, tune
-from empiarfs.fuse.errnos import errno_for
+from empiarfs.fuse.errnos import ORDINARY, errno_for
 from empiarfs.fuse.files import Files
 from empiarfs.fuse.handles import Handles, OpenDirectory, OpenFile
 from empiarfs.fuse.invalidation import Invalidator
 from empiarfs.fuse.journeys import Journeys
 from empiarfs.fuse.library import mfusepy
 from empiarfs.fuse.readers import Readers
+from empiarfs.fuse.reads import SLOW_S
 from empiarfs.fuse.stat_structure import BLOCK_SIZE, StatMaker
 from empiarfs.ledger import Refusal
 from empiarfs.patience import Patience
@@ -172,11 +173,23 @@ class FuseAdapter(mfusepy.Operations):
         return Patience(seconds, self._caller(self._ending.is_set).has_left, account)
 
     @contextmanager
-    def _looking_up(self, path: str, *, last: bool = False) -> Iterator[Patience]:
+    def _looking_up(
+        self, path: str, call: str = "stat", *, last: bool = False
+    ) -> Iterator[Patience]:
         """Lend the patience for a look-up, which may be one of several of a system call."""
         caller = self._caller(self._ending.is_set)
+        looked_s = time.monotonic()
         began_s = self._journeys.began_s(caller.pid, path)
-        yield Patience(self._journeys.left_s(began_s), caller.has_left)
+        try:
+            yield Patience(self._journeys.left_s(began_s), caller.has_left)
+        except EmpiarFSError as exc:
+            if self.number_for(exc) not in ORDINARY:
+                self._readers.looked_up(
+                    call, path, caller.pid, looked_s, exc, self._errno_name(exc)
+                )
+            raise
+        if time.monotonic() - looked_s >= SLOW_S:
+            self._readers.looked_up(call, path, caller.pid, looked_s)
         if not last:
             self._journeys.answered(caller.pid, path, began_s)
 
@@ -230,7 +243,7 @@ class FuseAdapter(mfusepy.Operations):
         """Open a directory."""
         inner = inner_path(path)
         self._opened_directory(self._caller(self._ending.is_set).pid, inner)
-        with self._looking_up(inner, last=True) as patience:
+        with self._looking_up(inner, "opendir", last=True) as patience:
             handle = self._files.open_directory(inner, patience)
             parent = inner.rpartition("/")[0]
             inodes = (self._inode(path, patience) for path in (inner, parent))
@@ -285,7 +298,7 @@ class FuseAdapter(mfusepy.Operations):
             raise ReadOnlyError("the archive can't be written")
         self._opening.now = True
         try:
-            with self._looking_up(inner_path(path), last=True) as patience:
+            with self._looking_up(inner_path(path), "open", last=True) as patience:
                 opened = self._files.open(inner_path(path), patience)
         finally:
             self._opening.now = False

@@ -20,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from empiarfs.core.waits import Wait
 from empiarfs.fuse.callers import is_gone, program_of
 from empiarfs.fuse.reads import SHOWN, FileReads, Reading, Reads, sum_of
 
@@ -174,6 +175,33 @@ class Readers:
             if reading.file is not _UNKNOWN.file:
                 self._reads.ended(reading, now_s, error, number)
 
+    def looked_up(
+        self,
+        call: str,
+        path: str,
+        pid: int,
+        began_s: float,
+        error: BaseException | None = None,
+        number: str = "",
+    ) -> None:
+        """Note that a look-up was slow, or failed.
+
+        Args:
+            call: What the program asked for, as "open".
+            path: Of what, in the mount.
+            pid: The process or thread that asked; 0 if that can't be seen.
+            began_s: When, by the monotonic clock.
+            error: Why it failed, or None.
+            number: Which errno the program got, or "".
+        """
+        process, program = self._program(pid) if pid else (0, "")
+        # Nobody else has it, so that the lock isn't needed yet.
+        looking = Reading(FileReads(path), process, program, None, None, call, began_s)
+        looking.account.add(Wait.NAMES, time.monotonic() - began_s)
+        now_s = self._now()
+        with self._lock:
+            self._reads.ended(looking, now_s, error, number)
+
     def released(self, handle: int) -> None:
         """Note that a file was closed."""
         with self._lock:
@@ -201,15 +229,25 @@ class Readers:
             # The file has to be closed, whatever becomes of this.
             logger.exception("who reads %r could not be taken down", file.path)
 
-    def reads_of(self, belongs: Callable[[str], bool]) -> dict[str, object]:
+    def reads_of(
+        self,
+        belongs: Callable[[str], bool],
+        leads: Callable[[str], bool] = lambda path: False,
+    ) -> dict[str, object]:
         """Return what is known of reads of files, as values that JSON can hold.
 
         Args:
             belongs: Tells by a file's path whether it is meant.
+            leads: Tells whether a path leads to what is meant: who looks that up waits for it.
         """
         with self._lock:
             files = [replace(file) for file in self._reads.files() if belongs(file.path)]
-            slow = [each for each in self._reads.slow() if belongs(str(each["path"]))]
+            slow = [
+                each
+                for each in self._reads.slow()
+                if belongs(str(each["path"]))
+                or (each["call"] != "read" and leads(str(each["path"])))
+            ]
         under_way = [each for each in list(self._under_way.values()) if belongs(each.file.path)]
         return {
             "reads": sum_of(files),

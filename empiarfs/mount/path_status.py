@@ -57,11 +57,15 @@ class PathStatus:
                 for each in (self._served.full(read), read)
             )
 
+        def leads(looked_up: str) -> bool:
+            above = self._served.full(looked_up)
+            return not above or full.startswith(f"{above}/")
+
         return {
             "path": path,
             "archive_path": full,
             **self._there(path, full),
-            **self._readers.reads_of(belongs),
+            **self._readers.reads_of(belongs, leads),
             "archive_is_refusing": self._parts.client.is_refused,
         }
 

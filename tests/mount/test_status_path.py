@@ -22,6 +22,10 @@ def of(path: str) -> Any:
     return lambda request: request.method == "GET" and request.path == path
 
 
+def heads_of(path: str) -> Any:
+    return lambda request: request.method == "HEAD" and request.path == path
+
+
 def told(mount: Mount, path: Path) -> dict[str, Any]:
     done = mount.command("status", path, "--json")
     assert done.returncode == 0, done.stderr
@@ -122,6 +126,32 @@ def test_who_asks_for_what_is_not_there_is_told_so_and_no_bytes_are_fetched(
         assert (quiet.returncode, quiet.stdout) == (0, "")
 
 
+def test_look_ups_that_were_slow_or_failed_are_told_too() -> None:
+    files = {f"10934/{name}/x.mrc": DATA for name in ("slow", "shut")}
+    with BrokenServer(files) as server, mounted(server.url) as mount:
+        mount.warnings_expected = True
+        server.fault(heads_of("10934/slow/x.mrc"), Fault.delay(1.1), times=99)
+        server.fault(lambda r: r.path == "10934/shut/", Fault.answer(403), times=99)
+        slow = mount.path / "10934/slow/x.mrc"
+        assert slow.stat().st_size == len(DATA)
+        with pytest.raises(PermissionError):
+            (mount.path / "10934/shut/x.mrc").stat()
+
+        found = told(mount, slow)
+        looked_up = [each for each in found["slow_reads"] if each["path"] == "10934/slow/x.mrc"]
+        assert [(each["call"], each["offset"]) for each in looked_up] == [("stat", None)]
+        assert (names(found)[0], found["reads"]) == ("names", None)
+        shown = mount.command("status", slow).stdout
+        assert "why: the archive took so long to tell names, sizes and times (" in shown
+        assert " stat of x.mrc  (names and sizes " in shown
+
+        # Its directory can't be listed; that stands at the file as well.
+        shut = told(mount, mount.path / "10934/shut/x.mrc")
+        assert shut["slow_reads"][-1]["errno"] == "EACCES"
+        assert "ForbiddenError" in names(shut)
+        assert shut["trouble"] is not None
+
+
 def test_a_read_under_way_tells_what_it_waits_for_now() -> None:
     from empiarfs.core.waits import Course, Wait
     from empiarfs.fuse.readers import Readers
@@ -142,12 +172,18 @@ def test_a_read_under_way_tells_what_it_waits_for_now() -> None:
     readers.ended(7, reading, 10)
     assert readers.reads_of(lambda path: True)["under_way"] == []
     assert readers.reads_of(lambda path: False)["reads"] is None
+    readers.looked_up("opendir", "10934", 12, -5.0)
+    on_the_way = readers.reads_of(lambda path: False, lambda path: path == "10934")["slow_reads"]
+    assert isinstance(on_the_way, list)
+    assert [(each["call"], each["program"]) for each in on_the_way] == [("opendir", "relion")]
 
 
 def test_what_is_remembered_is_bounded() -> None:
     from empiarfs.fuse.readers import Readers
 
     readers = Readers(lambda pid: (pid, "p"), lambda: 100.0)
+    for number in range(2_000):
+        readers.looked_up("stat", f"10934/{number}", 1, 0.0, OSError("x"), "EIO")
     for number in range(2_000):
         readers.opened(number, 1, f"10934/data/{number}")
         reading = readers.begin(number, 0, 10)
@@ -159,5 +195,5 @@ def test_what_is_remembered_is_bounded() -> None:
     assert found["under_way"] == []
     assert len(found["slow_reads"]) == 100
     assert len(readers._reads.files()) == 256
-    assert len(list(readers._reads.slow())) == 300
+    assert len(list(readers._reads.slow())) == 200 + 50
     assert len(json.dumps(found)) < 100_000
