@@ -8,6 +8,8 @@ choosing.py     finds those
 local.py        a local path of a file: in a mount, or of a copy
 hints.py        what will be read soon
 filesystem.py   for fsspec
+buffered.py     an open file of it
+versioned.py    paths for it that name a version
 arrays.py       images as NumPy arrays
 mrcs.py         those of MRC files
 tiffs.py        those of TIFF and EER files

@@ -4,6 +4,9 @@ Everything that reads by fsspec (pandas, dask, zarr, xarray, pyarrow) reads by t
 from the listings, sizes are exact and are asked for where they are part of the answer only:
 `ls`, `find` and `glob` without `detail` cost listings, with it the sizes of what they return.
 
+A path may name the version of a file that is meant (`empiarfs.python.versioned`): its bytes are
+of that version then, or can't be had. Names are found as without it.
+
 Unlike fsspec's own file systems, a directory that can't be listed makes a search fail, unless
 `on_error` says otherwise: an answer that lacks names looks like a complete one.
 
@@ -15,7 +18,6 @@ Threading: safe from any thread.
 from __future__ import annotations
 
 import datetime
-import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, NoReturn
@@ -29,6 +31,7 @@ from empiarfs.browse import Exact, Item
 from empiarfs.core import paths
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import ReadOnlyError
+from empiarfs.python.buffered import BUFFER, BufferedFile
 from empiarfs.python.failures import as_python_error
 from empiarfs.python.file import ArchiveFile, opened_file
 from empiarfs.python.hints import hint
@@ -40,26 +43,11 @@ from empiarfs.python.session import (
     session_of,
     with_settings,
 )
+from empiarfs.python.versioned import check_version, split_version, with_version
 
 _PREFIX = "empiar:"
-# A piece, the least that is fetched.
-_BUFFER = 64 * 1024
 
 Info = dict[str, Any]
-
-
-class BufferedFile(io.BufferedReader):
-    """An open file with a buffer, so that lines and small values are read fast; it pickles."""
-
-    def __init__(self, raw: ArchiveFile, buffer_size: int = _BUFFER, position: int = 0) -> None:
-        super().__init__(raw, buffer_size)
-        self.path, self.size = raw.path, raw.size
-        self._buffer_size = buffer_size
-        if position:
-            self.seek(position)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.raw, self._buffer_size, self.tell())
 
 
 class EmpiarFileSystem(AbstractFileSystem):
@@ -102,11 +90,17 @@ class EmpiarFileSystem(AbstractFileSystem):
         text = str(path)
         if text[: len(_PREFIX)].lower() == _PREFIX:
             text = text[len(_PREFIX) :]
-        return paths.canonical("/".join(name for name in text.split("/") if name))
+        version, path = split_version("/".join(name for name in text.split("/") if name))
+        return with_version(version, paths.canonical(path))
+
+    @classmethod
+    def _split(cls, path: Any) -> tuple[str | None, str]:
+        """Return which version of a file is meant, or None, and its path."""
+        return split_version(cls._strip_protocol(path))
 
     @classmethod
     def _parent(cls, path: str) -> str:
-        return paths.split(cls._strip_protocol(path))[0]
+        return paths.split(cls._split(path)[1])[0]
 
     # -- names -----------------------------------------------------------------------------
 
@@ -122,7 +116,7 @@ class EmpiarFileSystem(AbstractFileSystem):
         Raises:
             OSError: It isn't there, or can't be listed; or a size can't be had.
         """
-        path = self._strip_protocol(path)
+        path = self._split(path)[1]
         return self._session.ask(path, lambda live: _listed(live, path, detail, sizes))
 
     def info(self, path: str, **kwargs: Any) -> Info:
@@ -132,15 +126,17 @@ class EmpiarFileSystem(AbstractFileSystem):
         seconds since 1970, and `version`, which differs for different versions.
 
         Raises:
-            OSError: It isn't there, or can't be had.
+            OSError: It isn't there, can't be had, or is of another version than the path names.
         """
-        path = self._strip_protocol(path)
+        version, path = self._split(path)
 
         def ask(live: Live) -> Info:
             [exact] = live.browser.exact([live.browser.look(path)])
             return _info(exact)
 
-        return self._session.ask(path, ask)
+        info = self._session.ask(path, ask)
+        check_version(info.get("version"), version, path, self.url(path))
+        return info
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Tell whether there is something; raise OSError if that can't be told."""
@@ -157,7 +153,7 @@ class EmpiarFileSystem(AbstractFileSystem):
         return found is not None and not found.is_directory
 
     def _look(self, path: str) -> Item | None:
-        path = self._strip_protocol(path)
+        path = self._split(path)[1]
         try:
             return self._session.ask(path, lambda live: live.browser.look(path))
         except FileNotFoundError:
@@ -175,7 +171,7 @@ class EmpiarFileSystem(AbstractFileSystem):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth has to be at least 1")
         detail, sizes = kwargs.get("detail", False), kwargs.get("sizes", True)
-        path = self._strip_protocol(path)
+        path = self._split(path)[1]
         try:
             found = self.ls(path, detail=True, sizes=detail and sizes)
         except FileNotFoundError:
@@ -223,8 +219,7 @@ class EmpiarFileSystem(AbstractFileSystem):
 
     def url(self, path: str) -> str:
         """Return where the archive has it."""
-        path = self._strip_protocol(path)
-        return self._session.config.archive_url + paths.url_path(path)
+        return self._session.config.archive_url + paths.url_path(self._split(path)[1])
 
     def modified(self, path: str) -> datetime.datetime:
         """Return when a file was changed last.
@@ -244,8 +239,8 @@ class EmpiarFileSystem(AbstractFileSystem):
     ) -> BufferedFile:
         if mode not in ("rb", "r"):
             self._refuse(path)
-        size = block_size if isinstance(block_size, int) and block_size > 0 else _BUFFER
-        return BufferedFile(opened_file(self._session, self._strip_protocol(path)), size)
+        size = block_size if isinstance(block_size, int) and block_size > 0 else BUFFER
+        return BufferedFile(self._opened(path), size)
 
     def cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any
@@ -255,8 +250,18 @@ class EmpiarFileSystem(AbstractFileSystem):
         Raises:
             OSError: They can't be had.
         """
-        with opened_file(self._session, self._strip_protocol(path)) as file:
+        with self._opened(path) as file:
             return _slice(file, start, end)
+
+    def _opened(self, path: str) -> ArchiveFile:
+        version, name = self._split(path)
+        file = opened_file(self._session, name)
+        try:
+            check_version(str(file.version), version, name, file.url)
+        except OSError:
+            file.close()
+            raise
+        return file
 
     def cat_ranges(
         self,
@@ -281,7 +286,7 @@ class EmpiarFileSystem(AbstractFileSystem):
         last = ends if isinstance(ends, Iterable) else [ends] * len(paths)
         wanted = list(zip(paths, first, last, strict=True))
         known = [
-            (self._strip_protocol(path), ByteRange(start or 0, stop))
+            (self._split(path)[1], ByteRange(start or 0, stop))
             for path, start, stop in wanted
             if stop is not None and 0 <= (start or 0) <= stop
         ]
@@ -303,9 +308,8 @@ class EmpiarFileSystem(AbstractFileSystem):
         name = self._strip_protocol(path)
         try:
             if name not in files:
-                files[name] = stack.enter_context(opened_file(self._session, name))
-            # What is hinted at is all that is wanted.
-            return _slice(files[name], start, stop, ahead=False)
+                files[name] = stack.enter_context(self._opened(name))
+            return _slice(files[name], start, stop)
         except OSError as exc:
             if on_error != "return":
                 raise
@@ -347,10 +351,12 @@ def _name(info: Info) -> str:
     return str(info["name"]).rpartition("/")[2]
 
 
-def _slice(file: ArchiveFile, start: int | None, end: int | None, *, ahead: bool = True) -> bytes:
-    """Return the bytes that Python's slice of the file would have."""
+def _slice(file: ArchiveFile, start: int | None, end: int | None) -> bytes:
+    """Return the bytes that Python's slice of the file would have; nothing else is fetched."""
     first, last, _ = slice(start, end).indices(file.size)
     size = max(0, last - first)
+    # Up to the end of the file there is nothing else, and its reads prepare for a stream.
+    ahead = last == file.size
     return file.pread(size, first) if ahead else b"".join(file.read_ranges([(first, size)]))
 
 

@@ -218,6 +218,39 @@ def test_it_pickles_and_so_do_its_files(fs: Fs) -> None:
     assert revive(fs.to_json()).cat_file("10934/data/b.mrc") == b"abc"
 
 
+def test_a_path_may_name_the_version_that_is_meant(fs: Fs, server: BrokenServer) -> None:
+    version = fs.info("10934/data/a.mrc")["version"]
+    meant = f"empiar://version={version}/EMPIAR-10934/data/a.mrc"
+
+    assert fs.cat_file(meant, 2, 5) == b"234"
+    assert fs.cat_ranges([meant, "10934/data/b.mrc"], [0, 0], [2, 2]) == [b"01", b"ab"]
+    assert fs.open(meant).read() == b"0123456789"
+    assert (fs.info(meant)["version"], fs.isfile(meant)) == (version, True)
+    assert fs.url(meant) == f"{server.url}10934/data/a.mrc"
+    assert fs._parent(meant) == "10934/data"
+    # Only what a version looks like is one.
+    assert not fs.exists("version=1/10934/data/a.mrc")
+
+
+def test_another_version_than_is_meant_is_not_read(fs: Fs) -> None:
+    meant = f"version={10:x}-{DEFAULT_MODIFIED_S - 1:x}/10934/data/a.mrc"
+    for read in (fs.cat_file, fs.open, fs.info, fs.checksum):
+        with pytest.raises(OSError, match="isn't the version that is meant") as caught:
+            read(meant)
+        assert caught.value.errno == errno.ESTALE
+    [found] = fs.cat_ranges([meant], 0, 5)
+    assert found.errno == errno.ESTALE
+
+
+@apache
+def test_nothing_behind_a_part_is_fetched(archive: Served) -> None:
+    mark = archive.server.mark()
+    found = EmpiarFileSystem().cat_file(STACK, 0, 9_000_000)
+
+    assert found == archive.bytes_of(STACK)[:9_000_000]
+    assert archive.fetched_since(mark) <= 9_000_000 + 64 * 1024
+
+
 def test_settings_may_be_given(server: BrokenServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMPIARFS_ARCHIVE_URL", "http://127.0.0.1:9/")
     fs = fsspec.filesystem("empiar", archive_url=server.url)
