@@ -36,6 +36,7 @@ _PLACES = {
     "preview": "previews",
     "read_mdoc": "tables",
     "read_star": "tables",
+    "references": "references",
     "search": "searching",
     "unpack": "unpacked",
 }

@@ -11,6 +11,7 @@ from empiarfs.python.particles import Particles as Particles
 from empiarfs.python.particles import particles as particles
 from empiarfs.python.previews import Preview as Preview
 from empiarfs.python.previews import preview as preview
+from empiarfs.python.references import references as references
 from empiarfs.python.searching import Found as Found
 from empiarfs.python.searching import SearchResult as SearchResult
 from empiarfs.python.searching import search as search

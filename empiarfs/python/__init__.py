@@ -15,6 +15,8 @@ mrcs.py         those of MRC files
 tiffs.py        those of TIFF and EER files
 images.py       both, of which parts are read when they are indexed
 lazy.py         those behind xarray and dask
+references.py   where the frames of MRC files lie, for readers of zarr
+labels.py       what both tell of images: axes, places in Å, where they are from
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
 particles.py    single images of large stacks
 tables.py       STAR and mdoc files

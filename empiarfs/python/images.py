@@ -184,8 +184,12 @@ def _part(images: Images, axes: Sequence[Sequence[int]]) -> NDArray[Any]:
 # -- headers -----------------------------------------------------------------------------------
 
 
-def looked_into(files: Sequence[File]) -> Iterator[Images]:
+def looked_into(files: Sequence[File], *, only_mrc: bool = False) -> Iterator[Images]:
     """Yield the images of each file; all headers are fetched side by side.
+
+    Args:
+        files: The files.
+        only_mrc: Those of other formats are refused.
 
     Raises:
         OSError: A file isn't there, or can't be had.
@@ -200,7 +204,8 @@ def looked_into(files: Sequence[File]) -> Iterator[Images]:
         header = ByteRange(0, HEADER_SIZE)
         hint_each((session, path, header) for session, path in places)
     for file, place in zip(files, places, strict=True):
-        yield _of_file(copy.copy(file) if isinstance(file, ArchiveFile) else _unopened(*place))
+        found = copy.copy(file) if isinstance(file, ArchiveFile) else _unopened(*place)
+        yield _of_file(found, only_mrc)
 
 
 def _unopened(session: Session, path: str) -> ArchiveFile:
@@ -209,7 +214,7 @@ def _unopened(session: Session, path: str) -> ArchiveFile:
         return copy.copy(file)
 
 
-def _of_file(file: ArchiveFile) -> Images:
+def _of_file(file: ArchiveFile, only_mrc: bool) -> Images:
     [head] = file.read_ranges([(0, HEADER_SIZE)])
     try:
         kind = format_of(file.path, head) if head else "empty"
@@ -217,6 +222,8 @@ def _of_file(file: ArchiveFile) -> Images:
             return _of_mrc(file)
     except FormatError as exc:
         raise ValueError(f"{file.path}: {exc}") from exc
+    if only_mrc:
+        raise ValueError(f"{file.path}: {kind}, and no stack of MRC's kind")
     check_tiff(file.path, kind)
     from empiarfs.python.tiffs import tiff_layout
 

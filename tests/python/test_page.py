@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import bz2
 import doctest
+import importlib.metadata
 import io
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import mrcfile
 import numpy
@@ -84,6 +89,31 @@ def test_the_examples_print_what_the_page_shows(
 
     assert len(test.examples) > 25
     assert "".join(said) == ""
+
+
+def programs(title: str) -> str:
+    """Return the programs of a section of the page, one after the other."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    section, _, _ = rest.partition("\n## ")
+    return "\n".join(["import empiarfs", *re.findall(r"```python\n(.*?)```", section, re.DOTALL)])
+
+
+def test_the_section_on_zarr_is_right(
+    url: str, api: EntryApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if importlib.metadata.version("zarr").startswith("2."):
+        pytest.skip("zarr 3 needs Python 3.11")
+    use(monkeypatch, url, api.url)
+    program = programs("Stacks in place, for zarr")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert program.count("assert") == 2
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.glob("*.json")] == ["stack.json"]
 
 
 def test_every_name_is_on_the_page() -> None:
