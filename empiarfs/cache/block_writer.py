@@ -8,8 +8,9 @@ Step by step, for what is put together:
    under the limit and above what the disk is to keep free; where the disk is full all the
    same, some more is made, once.
 
-Two processes that put one block at once both succeed; the later row wins, and the earlier
-file goes with the row that named it.
+Of two processes that put one block at once, the later one finds the other's file in the row,
+and begins anew, so that both their pieces are stored. Where that happens again and again, its
+own file takes the place of the other's after all.
 
 Threading: used by the writing thread only.
 """
@@ -34,6 +35,8 @@ from empiarfs.errors import CorruptBlockError
 from empiarfs.stats import Counters
 
 _SLOT_TIMEOUT_S = 1.0
+# Another process puts the same block in just these milliseconds: once is rare.
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,53 +93,74 @@ class BlockWriter:
             self._store_together(jobs[start : start + together], room, database)
 
     def _store_together(self, jobs: Sequence[Job], room: Room, database: BlockDatabase) -> None:
+        for left in reversed(range(_TRIES)):
+            if self._store_once(jobs, room, database, is_last=not left):
+                break
+        for job in jobs:
+            job.is_done = True
+
+    def _store_once(
+        self, jobs: Sequence[Job], room: Room, database: BlockDatabase, *, is_last: bool
+    ) -> bool:
+        """Store blocks; return False if another process has put one of them meanwhile."""
         blocks: list[tuple[str, BlockFile, str]] = []
-        filenames: list[str] = []
+        before: dict[str, str | None] = {}
         for job in jobs:
             previous = database.filename_of(job.key.short)
             value = self._merged(job, previous is not None, database)
             if value is not None:
                 blocks.append((job.key.short, value, job.file.entry))
-                filenames += [value.filename, *([previous] if previous else [])]
-        if blocks:
-            with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
-                self._write(blocks, filenames, slot, room, database)
-            self._tier.drop([key for key, _, _ in blocks])
-            self._counters.add("blocks_stored", len(blocks))
-        for job in jobs:
-            job.is_done = True
+                before[job.key.short] = previous
+        if not blocks:
+            return True
+        with self._slots(database, room).hold(_SLOT_TIMEOUT_S) as slot:
+            if not self._write(blocks, before, is_last, slot, room, database):
+                return False
+        self._tier.drop([key for key, _, _ in blocks])
+        self._counters.add("blocks_stored", len(blocks))
+        return True
 
     def _write(
         self,
         blocks: Sequence[tuple[str, BlockFile, str]],
-        filenames: Sequence[str],
+        before: Mapping[str, str | None],
+        is_last: bool,
         slot: Slot,
         room: Room,
         database: BlockDatabase,
-    ) -> None:
-        """Make room and write; make more room, once, if the disk turns out to be full."""
+    ) -> bool:
+        """Make room and write; make more room, once, if the disk turns out to be full.
+
+        Returns:
+            False if one has another file than before by now, and this isn't the last try.
+        """
+        filenames = [value.filename for _, value, _ in blocks]
+        filenames += [name for name in before.values() if name]
+        expected = None if is_last else before
         needed = sum(eviction.stored_size(value.size) for _, value, _ in blocks)
         self._make_room(database, room, needed)
         try:
-            self._write_noted(blocks, filenames, slot, database)
+            return self._write_noted(blocks, expected, filenames, slot, database)
         except OSError as exc:
             if not is_full(exc):
                 raise
             database.close_thread()  # its transaction may still be open
             self._make_room(database, room, needed, is_full=True)
-            self._write_noted(blocks, filenames, slot, database)
+            return self._write_noted(blocks, expected, filenames, slot, database)
 
     def _write_noted(
         self,
         blocks: Sequence[tuple[str, BlockFile, str]],
+        before: Mapping[str, str | None] | None,
         filenames: Sequence[str],
         slot: Slot,
         database: BlockDatabase,
-    ) -> None:
+    ) -> bool:
         slot.note(blocks[0][0], filenames)
         with translated():
-            database.put_blocks(blocks)
+            is_written = database.put_blocks(blocks, before)
         slot.wipe()
+        return is_written
 
     def _merged(self, job: Job, exists: bool, database: BlockDatabase) -> BlockFile | None:
         """Return what is to be stored of a block; None if another process was faster."""

@@ -27,7 +27,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -179,17 +179,30 @@ class BlockDatabase(diskcache.Cache):
         ((count,),) = self._sql("SELECT value FROM Settings WHERE key = 'count'").fetchall()
         return int(count)
 
-    def put_blocks(self, blocks: Sequence[tuple[str, BlockFile, str]]) -> None:
+    def put_blocks(
+        self,
+        blocks: Sequence[tuple[str, BlockFile, str]],
+        before: Mapping[str, str | None] | None = None,
+    ) -> bool:
         """Write files and their rows, in place of what the blocks had before.
 
         Args:
             blocks: Key, file and tag of each.
+            before: Which file each has to have until then, by key; None for whichever.
+
+        Returns:
+            Whether they were written; False if one of them has another file by now.
         """
         try:
             # One transaction for all: a commit costs more than a row.
             with self.transact():
+                if before is not None and any(
+                    self.filename_of(key) != before[key] for key, _, _ in blocks
+                ):
+                    return False
                 for key, file, tag in blocks:
                     self.set(key, file, tag=tag)
+                return True
         except BaseException:
             for _, file, _ in blocks:
                 self.disk.remove(file.filename)

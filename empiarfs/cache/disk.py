@@ -177,6 +177,13 @@ class DiskBlockStore:
             self._counters.add("blocks_dropped")
         return can_be_stored
 
+    def look_again(self) -> None:
+        """Have blocks that aren't whole looked up anew when they are read next.
+
+        Another process may have added to them, which is seen by itself after some seconds.
+        """
+        self._tier.drop_parts()
+
     def usage(self) -> CacheUsage:
         """See `BlockStore.usage`."""
         unwell = self._reading.unwell or self._writing.unwell

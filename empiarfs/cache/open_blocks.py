@@ -78,6 +78,12 @@ class OpenBlocks:
             if self._blocks.get(key) is block:
                 del self._blocks[key]
 
+    def drop_parts(self) -> None:
+        """Forget blocks that aren't whole, so that they are looked up again."""
+        with self._lock:
+            for key in [key for key, block in self._blocks.items() if not block.is_whole]:
+                del self._blocks[key]
+
     def clear(self) -> None:
         """Forget all."""
         with self._lock:

@@ -313,3 +313,43 @@ def test_nothing_is_mapped_into_memory_that_others_could_truncate(
     assert places_of(store, 0)
 
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+def test_what_two_put_into_one_block_at_once_is_stored_both(tmp_path: Path) -> None:
+    stores = [DiskBlockStore(tmp_path, LIMIT, Counters()) for _ in range(2)]
+    turns, together = 60, threading.Barrier(2)
+    for store in stores:
+        put(store, turns, range(3))  # what is made at first use isn't what is tried here
+
+    def put_each(number: int) -> None:
+        for index in range(turns):
+            together.wait(60.0)
+            put(stores[number], index, range(number, number + 1))
+
+    threads = [threading.Thread(target=put_each, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in stores:
+        store.look_again()
+
+    assert [places_of(stores[0], index) for index in range(turns)] == [0b11] * turns
+    assert [places_of(stores[1], index) for index in range(turns)] == [0b11] * turns
+    assert len(block_files(tmp_path)) == turns + 1
+    for store in stores:
+        store.close()
+
+
+def test_what_others_add_to_a_block_is_seen_when_it_is_looked_for_again(
+    store: DiskBlockStore, tmp_path: Path
+) -> None:
+    put(store, 0, range(1))
+    assert places_of(store, 0) == 0b1
+    other = DiskBlockStore(tmp_path, LIMIT, Counters())
+    put(other, 0, range(1, 2))
+    other.close()
+    before = places_of(store, 0)
+    store.look_again()
+
+    assert (before, places_of(store, 0)) == (0b1, 0b11)
