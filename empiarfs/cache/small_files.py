@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -39,9 +40,10 @@ def write_small(path: Path, content: bytes) -> None:
     Raises:
         OSError: It can't be written.
     """
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    # By the number of the thread, since two of one process may write.
+    fresh = path.with_name(f"{path.name}.{threading.get_native_id()}")
     with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()  # of a process of the same number that was killed
+        fresh.unlink()  # of a thread of the same number that was killed
     descriptor = os.open(fresh, _NEW, 0o600)
     try:
         try:
