@@ -1,4 +1,6 @@
 from empiarfs.python.arrays import imread as imread
+from empiarfs.python.batches import ShuffledBatches as ShuffledBatches
+from empiarfs.python.datasets import ImageDataset as ImageDataset
 from empiarfs.python.entry import ArchiveEntry as ArchiveEntry
 from empiarfs.python.entry import Files as Files
 from empiarfs.python.entry import entry as entry

@@ -16,6 +16,7 @@ prepare_tests() {
   install_relion
   make_environment dev
   install_ratarmount
+  install_torch
 }
 
 # One of the programs tried on the mount, in an environment of its own: it needs much that
@@ -30,6 +31,21 @@ install_ratarmount() {
     rm -rf "$place"
     shout "pip could not install ratarmount: its tests are SKIPPED"
   }
+}
+
+# PyTorch as it is built without CUDA: the usual build brings several gigabytes of that, so it is
+# never asked for. Not every Python and every package index has the other.
+TORCH="torch==2.13.0+cpu"
+TORCH_INDEX="https://download.pytorch.org/whl/cpu"
+install_torch() {
+  local pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check --retries 0 --timeout 10)
+  if .venv/bin/python -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))'; then
+    return 0
+  fi
+  say "installing PyTorch without CUDA ($TORCH), for the tests of training"
+  "${pip[@]}" install "$TORCH" 2> /dev/null && return 0
+  "${pip[@]}" install --extra-index-url "$TORCH_INDEX" "$TORCH" 2> /dev/null && return 0
+  shout "$TORCH can't be had here: the tests with PyTorch's loaders are SKIPPED"
 }
 
 # What git sees beside the committed files, to compare before and after.

@@ -19,6 +19,8 @@ references.py   where the frames of MRC files lie, for readers of zarr
 labels.py       what both tell of images: axes, places in Å, where they are from
 unpacked.py     what is packed by bzip2 or gzip, unpacked while it is read
 particles.py    single images of large stacks
+datasets.py     images of many files, for loaders of training data
+batches.py      which of them make up an epoch, in which order
 tables.py       STAR and mdoc files
 previews/       pictures of files and directories
 failures.py     what goes wrong, as Python's own exceptions

@@ -81,6 +81,19 @@ class Images:
             raise ValueError(f"{self.file.path}: its frames differ in size or type")
         return found
 
+    def ranges(self, frames: Sequence[int], region: Region) -> list[tuple[int, int]]:
+        """Return which bytes hold a region of some frames, by offset and size.
+
+        Of TIFF and EER files, all of each frame; their directories are read for it.
+        """
+        if self.mrc is not None:
+            parts = (part for frame in frames for part in self.mrc.pixels.parts(frame, region))
+            return [(part.offset, part.size) for part in parts]
+        from empiarfs.python.tiffs import opened_pages, segments
+
+        with opened_pages(self.file) as every:
+            return [part for frame in frames for part in segments(every[frame])]
+
 
 class ImageArray:
     """What dask and xarray take slices of: the images of one file, or of several that are alike.

@@ -86,6 +86,11 @@ class Particles:
         """Å along x, as the first stack's header says; None if it doesn't."""
         return self._stack(self._first).pixel_size[0]
 
+    @property
+    def sessions(self) -> frozenset[Session]:
+        """By which settings they are read."""
+        return frozenset(place.session for place in self._places)
+
     def name(self, number: int) -> str:
         """Return which image that is, as `000008@10934/data/stack.mrcs`."""
         place, image = self._at(self._numbers([number])[0])

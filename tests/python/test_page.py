@@ -25,6 +25,7 @@ from tests.python.conftest import use
 from tests.support import tree
 from tests.support.apache import ApacheServer
 from tests.support.entry_api import EntryApi, sample_entries
+from tests.support.training import needs_torch
 from tests.support.users import CHECKOUT
 
 pytestmark = pytest.mark.apache
@@ -41,6 +42,8 @@ StagePosition = -12.3 4
 TiltAngle = -57.0
 """
 PAGE = CHECKOUT / "docs" / "python.md"
+# NumPy has threads, though none that matters to a fork.
+IGNORED = ("-W", "ignore:This process:DeprecationWarning")
 
 
 @pytest.fixture
@@ -98,22 +101,39 @@ def programs(title: str) -> str:
     return "\n".join(["import empiarfs", *re.findall(r"```python\n(.*?)```", section, re.DOTALL)])
 
 
+def run(title: str, folder: Path) -> str:
+    """Run the programs of a section as users do, and return what they complain of."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *IGNORED, "-c", programs(title)],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    return done.stderr or str(done.returncode)
+
+
 def test_the_section_on_zarr_is_right(
     url: str, api: EntryApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if importlib.metadata.version("zarr").startswith("2."):
         pytest.skip("zarr 3 needs Python 3.11")
     use(monkeypatch, url, api.url)
-    program = programs("Stacks in place, for zarr")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
-    assert program.count("assert") == 2
-    assert (done.returncode, done.stderr) == (0, "")
+    assert run("Stacks in place, for zarr", tmp_path) == "0"
     assert [path.name for path in tmp_path.glob("*.json")] == ["stack.json"]
+
+
+@needs_torch
+def test_the_section_on_training_is_right(
+    url: str, api: EntryApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, url, api.url)
+
+    assert run("Training", tmp_path) == "0"
+
+
+def test_the_sections_with_programs_have_some() -> None:
+    assert programs("Stacks in place, for zarr").count("assert") == 2
+    assert programs("Training").count("assert") == 1
 
 
 def test_every_name_is_on_the_page() -> None:
