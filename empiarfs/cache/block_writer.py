@@ -209,12 +209,18 @@ class BlockWriter:
         if is_full:
             allowed = min(allowed, self._meter.allowed_when_full(used, size))
         capacity = min(eviction.capacity(room.limit, room.overhead), allowed)
-        evicted = database.make_room(size, capacity)
-        self._tier.drop(evicted)
-        self._counters.add("blocks_evicted", len(evicted))
+        is_stuck = False
+        for _ in range(_TRIES):
+            evicted, is_stuck = database.make_room(size, capacity)
+            self._tier.drop(evicted)
+            self._counters.add("blocks_evicted", len(evicted))
+            # Others may have taken the room meanwhile. Where they do so again and again, it is
+            # there all the same: what is about to be written has a place beyond the capacity.
+            if not evicted or not size:
+                break
         if allowed < size:
             raise FullDiskError(self._meter.why_full())
-        if size and used + size > capacity and database.used() + size > capacity:
+        if size and is_stuck:
             # Pinned are fewer than fit; but the limit may be another by now, or the disk full.
             raise FullDiskError("what is pinned leaves no room; `empiarfs unpin` gives it back")
 

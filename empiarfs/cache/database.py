@@ -213,19 +213,20 @@ class BlockDatabase(diskcache.Cache):
         self.disk.remove(filename)
         self._sql("DELETE FROM Cache WHERE key = ? AND filename = ?", (key, filename))
 
-    def make_room(self, needed: int, capacity: int) -> list[str]:
+    def make_room(self, needed: int, capacity: int) -> tuple[list[str], bool]:
         """Evict blocks until `needed` bytes more fit into `capacity`.
 
         Returns:
-            The keys of the blocks that are gone; none if there was room.
+            The keys of the blocks that are gone, none if there was room; and whether there is
+            none since nothing is left that may be evicted.
         """
         if self.used() + needed <= capacity:
-            return []
+            return [], False
         target = capacity - needed - eviction.room_to_leave(capacity)
         evicted: list[str] = []
         while batch := self._evict(target, capacity):
             evicted += batch
-        return evicted
+        return evicted, not evicted and self.used() + needed > capacity
 
     def rows_before(self, rowid: int | None, count: int) -> list[Candidate]:
         """Return up to `count` rows downwards from `rowid` or the end, for a walk over all."""

@@ -223,7 +223,8 @@ class BlockTender:
         before, _ = self.used()
         database = self._database
         capacity = eviction.capacity(limit, database.overhead())
-        removed.blocks = len(_again(lambda: database.make_room(0, capacity)))
+        evicted, _ = _again(lambda: database.make_room(0, capacity))
+        removed.blocks = len(evicted)
         removed.size = max(0, before - self.used()[0])
         return removed
 
