@@ -1,0 +1,1 @@
+"""What `scripts/services` serves to a machine that is booted in a container."""
