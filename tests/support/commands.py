@@ -71,7 +71,7 @@ class Commands:
         patch.setenv("HOME", str(folder))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         # Commands that take long show themselves there.
-        (folder / "run").mkdir(mode=0o700, exist_ok=True)
+        (folder / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
         patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
         patch.setenv("no_proxy", "127.0.0.1")
 
