@@ -7,21 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from scripts.benchmarks import report
-from scripts.benchmarks.archive import FULL, QUICK, served
-from scripts.benchmarks.clients import CLIENT_NAMES, Client, clients_for
+from scripts.benchmarks.archive import FULL, QUICK, ServedArchive, served
+from scripts.benchmarks.clients import MOUNTING, Client, clients_for
+from scripts.benchmarks.libraries import LIBRARIES
 from scripts.benchmarks.links import LINKS
 from scripts.benchmarks.runner import Plan, Results, run
 from scripts.benchmarks.scenario import Scenario
 from scripts.benchmarks.scenarios import SCENARIOS
 from tests.support import users
 
+_CLIENT_NAMES = tuple(dict.fromkeys((*MOUNTING, *LIBRARIES)))
+_GROUPS = (MOUNTING, tuple(LIBRARIES))
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -38,7 +42,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     "--client",
     "clients",
     multiple=True,
-    type=click.Choice(CLIENT_NAMES),
+    type=click.Choice(_CLIENT_NAMES),
     help="Measure this one only; may be given several times.",
 )
 @click.option(
@@ -76,7 +80,7 @@ def main(
     plot_folder: Path | None,
     strict: bool,
 ) -> None:
-    """Measure empiarfs and rclone side by side, on an archive served by this machine.
+    """Measure empiarfs and others side by side, on an archive served by this machine.
 
     Prints a table with the median of the repetitions (least and most in brackets), the
     requests and the bytes over the wire, and the goals. TMPDIR says where the files go:
@@ -90,22 +94,22 @@ def main(
     plans = [
         Plan(
             scenarios=chosen,
-            clients=tuple(clients_for(link)[name] for name in clients or CLIENT_NAMES),
+            clients=by,
             link=LINKS[link],
             repetitions=repeat or (1 if quick else 3),
             scale=QUICK if quick else FULL,
         )
         for link in links or LINKS
-        if (chosen := _scenarios_over(link, scenarios))
+        for group in _GROUPS
+        if (chosen := _scenarios_over(link, group, scenarios))
+        and (by := _clients_of(link, group, clients))
     ]
     if not plans:
-        raise click.UsageError("none of these scenarios is done over this link")
-    about = report.machine() | _versions(plans[0].clients)
+        raise click.UsageError("none of these scenarios is done over this link by these clients")
+    about = report.machine() | _versions(client for plan in plans for client in plan.clients)
     _say("making what is served")
-    names = {scenario.name for plan in plans for scenario in plan.scenarios}
-    far = any(plan.link.rate for plan in plans)
     try:
-        with served(plans[0].scale, far=far, noise="read.random" in names) as archive:
+        with _served_for(plans) as archive:
             results = [run(plan, archive, _say) for plan in plans]
     finally:
         users.remove_copies()
@@ -128,11 +132,31 @@ def main(
     sys.exit(1 if failed or (strict and missed) else 0)
 
 
-def _scenarios_over(link: str, wanted: tuple[str, ...]) -> tuple[Scenario, ...]:
+def _scenarios_over(
+    link: str, group: tuple[str, ...], wanted: tuple[str, ...]
+) -> tuple[Scenario, ...]:
     return tuple(
         scenario
         for scenario in SCENARIOS.values()
-        if scenario.link == link and (not wanted or scenario.name in wanted)
+        if (scenario.link, scenario.clients) == (link, group)
+        and (not wanted or scenario.name in wanted)
+    )
+
+
+def _clients_of(link: str, group: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[Client, ...]:
+    known = clients_for(link) if group is MOUNTING else LIBRARIES
+    return tuple(known[name] for name in group if not wanted or name in wanted)
+
+
+def _served_for(plans: Sequence[Plan]) -> AbstractContextManager[ServedArchive]:
+    """Return the context in which all is served that these plans need."""
+    by_mounts = [plan for plan in plans if plan.scenarios[0].clients == MOUNTING]
+    return served(
+        plans[0].scale,
+        mounted=bool(by_mounts),
+        far=any(plan.link.rate for plan in by_mounts),
+        noise=any(scenario.name == "read.random" for plan in plans for scenario in plan.scenarios),
+        images=len(by_mounts) < len(plans),
     )
 
 
@@ -175,12 +199,13 @@ def _list_all() -> None:
         for figure in scenario.figures(FULL):
             goals = ", ".join(goal.text for goal in figure.goals)
             print(f"    {figure.title}" + (f" [{goals}]" if goals else ""))
-    print("clients: " + ", ".join(CLIENT_NAMES))
+    for group in _GROUPS:
+        print("clients: " + ", ".join(group))
     for link in LINKS.values():
         print(f"link {link.name}: {link.description}")
 
 
-def _versions(clients: tuple[Client, ...]) -> dict[str, str]:
+def _versions(clients: Iterable[Client]) -> dict[str, str]:
     try:
         return {client.name: client.version() for client in clients}
     except (OSError, subprocess.SubprocessError) as exc:

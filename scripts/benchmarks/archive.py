@@ -14,13 +14,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
 import xxhash
 
 from scripts.benchmarks.far_archive import FarScale, make_far
+from scripts.benchmarks.images_archive import ImagesScale, make_images
 from tests.support import tree
 from tests.support.apache import ApacheServer
 
@@ -44,6 +45,7 @@ class Scale:
         movie_size: Bytes of the big file.
         many: Files in the big directory.
         far: How much is served to those behind a slow link.
+        images: How much is served to those who read images in Python.
         noise_size: Bytes of the file of random bytes, where one is served.
         rest_s: How long a client is left alone before what it keeps in memory is looked at.
     """
@@ -51,13 +53,19 @@ class Scale:
     movie_size: int
     many: int
     far: FarScale
+    images: ImagesScale = field(default_factory=ImagesScale)
     noise_size: int = 1_000_000_000
     rest_s: float = 60.0
 
 
 FULL = Scale(movie_size=2_000_000_000, many=20_000, far=FarScale())
 QUICK = Scale(
-    movie_size=200_000_000, many=2_000, far=FarScale().quick(), noise_size=100_000_000, rest_s=5.0
+    movie_size=200_000_000,
+    many=2_000,
+    far=FarScale().quick(),
+    images=ImagesScale().quick(),
+    noise_size=100_000_000,
+    rest_s=5.0,
 )
 
 
@@ -88,23 +96,37 @@ class ServedArchive:
 
 
 @contextmanager
-def served(scale: Scale, *, far: bool = False, noise: bool = False) -> Iterator[ServedArchive]:
+def served(
+    scale: Scale,
+    *,
+    mounted: bool = True,
+    far: bool = False,
+    noise: bool = False,
+    images: bool = False,
+) -> Iterator[ServedArchive]:
     """Make the archive and serve it; everything is removed at the end.
 
     Args:
         scale: How much of it.
+        mounted: Make what is read by mounts: the big movie, and the many files.
         far: Make what is read over slow links, too.
         noise: Make the file of random bytes, too.
+        images: Make what is read in Python, too.
 
     Raises:
         OSError: The disk hasn't room for the movie and a copy of it in a client's cache.
     """
     with tree.temporary_root() as root:
-        _check_room(root, 3 * scale.movie_size + (2 * scale.noise_size if noise else 0))
-        digests = {MOVIE: _make_movie(root / MOVIE, scale.movie_size, _counts_by_byte())}
+        needed = 3 * scale.movie_size * mounted + 2 * scale.noise_size * noise
+        _check_room(root, needed + 3 * scale.images.written * images)
+        digests, sizes = {}, {}
+        if mounted:
+            digests[MOVIE] = _make_movie(root / MOVIE, scale.movie_size, _counts_by_byte())
+            sizes = _make_many(root / MANY, scale.many)
         if noise:
             digests[NOISE] = _make_movie(root / NOISE, scale.noise_size, bytes(range(256)))
-        sizes = _make_many(root / MANY, scale.many)
+        if images:
+            make_images(root, scale.images)
         for number in range(_SMALL_COUNT):
             name = f"particles_{number:02d}.star"
             tree.write_file(root / SMALL / name, tree.contents(name.encode(), 5_000))

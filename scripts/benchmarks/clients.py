@@ -105,11 +105,11 @@ _TUNINGS = {
     "ebi": (*_MANY_STREAMS, "--checkers", "20", *_SHORT_TIMEOUTS),
 }
 
-CLIENT_NAMES = (EMPIARFS.name, RCLONE.name, "rclone-tuned")
+MOUNTING = (EMPIARFS.name, RCLONE.name, "rclone-tuned")
 
 
 def clients_for(link: str) -> dict[str, Client]:
-    """Return all clients as they are set up for a link, by name."""
+    """Return all clients that mount, as they are set up for a link, by name."""
     tuned = Client(
         "rclone-tuned",
         partial(_rclone_command, tuning=_TUNINGS[link]),

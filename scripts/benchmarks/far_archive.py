@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy
+from numpy.typing import NDArray
 
 from tests.support import tree
 
@@ -84,18 +86,18 @@ def make_far(root: Path, scale: FarScale) -> dict[str, int]:
 def _make_stack(path: Path, frames: int, side: int, *, label: bytes) -> None:
     _make_marked(path, MRC_HEADER + frames * side * side, label)
     with path.open("r+b") as file:
-        file.write(_mrc_header(path, frames, side))
+        file.write(mrc_header(path, frames, numpy.zeros((1, side, side), numpy.int8)))
         file.seek(_LABEL)
         file.write(label.ljust(80))
 
 
-def _mrc_header(path: Path, frames: int, side: int) -> bytes:
-    """Return what mrcfile writes at the head of a stack of this shape."""
+def mrc_header(path: Path, frames: int, image: NDArray[Any]) -> bytes:
+    """Return what mrcfile writes at the head of a stack of such images, by way of a file."""
     small = path.with_suffix(".header")
     with mrcfile.new(small) as mrc:
-        mrc.set_data(numpy.zeros((1, side, side), dtype=numpy.int8))
+        mrc.set_data(image)
         mrc.set_image_stack()
-        mrc.header.nz = frames
+        mrc.header.nz = mrc.header.mz = frames
     header = small.read_bytes()[:MRC_HEADER]
     small.unlink()
     return header

@@ -24,6 +24,23 @@ class FactorOfPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorOf:
+    """At least `factor` times the speed of one of several peers, by its name."""
+
+    factor: float
+    peer: str
+
+    @property
+    def text(self) -> str:
+        """The goal in a few words."""
+        return f"≥ {self.factor:g} × {self.peer}"
+
+    def is_reached(self, ours: Summary, peer: Summary | None) -> bool | None:
+        """Compare the two speeds."""
+        return None if peer is None else ours.value >= self.factor * peer.value
+
+
+@dataclass(frozen=True, slots=True)
 class NoMoreThanPeer:
     """At most `factor` times what the peer takes."""
 

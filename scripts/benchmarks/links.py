@@ -43,12 +43,14 @@ class Link:
         description: Round trip, bandwidth and faults, in a few words.
         connect: Takes the served URL, and is the context in which clients use another.
         rate: Bytes a second of all connections together, or None.
+        connection_rate: Bytes a second of one connection, or None.
     """
 
     name: str
     description: str
     connect: Callable[[str], AbstractContextManager[Way]]
     rate: int | None = None
+    connection_rate: int | None = None
 
 
 @contextmanager
@@ -68,6 +70,7 @@ GOOD = Link(
     "40 ms round trip, 25 MB/s a connection, 120 MB/s in all",
     partial(_slowly, GOOD_SETTINGS),
     GOOD_SETTINGS.link_rate,
+    GOOD_SETTINGS.connection_rate,
 )
 EBI = Link(
     "ebi",
@@ -75,6 +78,7 @@ EBI = Link(
     "answered, a 26th connection refused",
     partial(_slowly, EBI_SETTINGS),
     EBI_SETTINGS.link_rate,
+    EBI_SETTINGS.connection_rate,
 )
 
 LINKS = {link.name: link for link in (LOOPBACK, GOOD, EBI)}

@@ -22,7 +22,14 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
-_COLOURS = {"empiarfs": "#0072b2", "rclone": "#e69f00", "rclone-tuned": "#999999"}
+_COLOURS = {
+    "empiarfs": "#0072b2",
+    "rclone": "#e69f00",
+    "rclone-tuned": "#999999",
+    "empiarreader": "#009e73",
+    "fsspec": "#cc79a7",
+    "fsspec-ranges": "#56b4e9",
+}
 _INCH_A_BAR = 0.22
 
 

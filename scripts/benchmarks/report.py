@@ -17,6 +17,7 @@ from typing import Any
 from scripts.benchmarks.clients import EMPIARFS
 from scripts.benchmarks.far_scenarios import UNREAD_PART, WORST_UNREAD
 from scripts.benchmarks.figures import Figure, Goal, Summary, format_value
+from scripts.benchmarks.goals import FactorOf
 from scripts.benchmarks.runner import Plan, Results
 
 _REACHED = {True: "reached", False: "MISSED", None: "?"}
@@ -156,11 +157,13 @@ def _row(figure: Figure, names: Sequence[str], results: Results) -> list[str]:
 
 
 def _judge(goal: Goal, figure: Figure, results: Results) -> bool | None:
-    """Hold a goal against each of the peers, so that the best of them counts."""
+    """Hold a goal against each of the peers, so that the best counts; or against that it names."""
     ours = results.summary(figure, EMPIARFS.name)
     if ours is None:
         return None
     names = [name for name in results.samples if name != EMPIARFS.name]
+    if isinstance(goal, FactorOf):
+        names = [goal.peer]
     peers = [peer for name in names if (peer := results.summary(figure, name)) is not None]
     held_against: Sequence[Summary | None] = peers or (None,)
     verdicts = {goal.is_reached(ours, peer) for peer in held_against}

@@ -8,6 +8,7 @@ and reported, and the rest goes on.
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ class Plan:
         link: The way to the archive.
         repetitions: How often, at least 1.
         scale: How much is served.
+        long_s: Who takes longer for a scenario repeats it only where that isn't forgone.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -39,6 +41,7 @@ class Plan:
     link: Link
     repetitions: int
     scale: Scale
+    long_s: float = 60.0
 
     def figures(self) -> tuple[Figure, ...]:
         """Return the figures of all scenarios."""
@@ -75,8 +78,12 @@ def run(plan: Plan, archive: ServedArchive, say: Callable[[str], None]) -> Resul
     with plan.link.connect(archive.server.url) as way:
         for scenario in plan.scenarios:
             say(f"{scenario.name}: {scenario.title}")
+            done: set[str] = set()
             for number in range(1, plan.repetitions + 1):
                 for client in _in_turn(plan.clients, number):
+                    if client.name in done:
+                        continue
+                    began_s = time.monotonic()
                     stage = Stage(archive, way, client, plan.link.name)
                     try:
                         for sample in scenario.measure(stage):
@@ -93,6 +100,8 @@ def run(plan: Plan, archive: ServedArchive, say: Callable[[str], None]) -> Resul
                     except _FAILURES as exc:
                         results.failures.append(f"{scenario.name}, {client.name}: {exc}")
                         say(f"  {number}/{plan.repetitions} {client.name:12} FAILED: {exc}")
+                    if scenario.is_long_once and time.monotonic() - began_s > plan.long_s:
+                        done.add(client.name)
         results.link_late_s = way.late_s
     return results
 

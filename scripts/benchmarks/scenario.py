@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scripts.benchmarks.archive import Scale
+from scripts.benchmarks.clients import MOUNTING
 from scripts.benchmarks.figures import Figure, Sample
 from scripts.benchmarks.stage import Stage
 
@@ -20,6 +21,8 @@ class Scenario:
         figures: Returns its figures with their goals, for an archive of some scale.
         measure: Does it once, through the client of a stage.
         link: The name of the link over which it is done.
+        clients: The names of those by which it can be done.
+        is_long_once: Who needs more than a minute for it isn't asked to repeat it.
     """
 
     name: str
@@ -27,3 +30,5 @@ class Scenario:
     figures: Callable[[Scale], tuple[Figure, ...]]
     measure: Callable[[Stage], Iterator[Sample]]
     link: str = "loopback"
+    clients: tuple[str, ...] = MOUNTING
+    is_long_once: bool = False

@@ -22,6 +22,7 @@ from scripts.benchmarks.entries_scenario import ENTRIES_SCENARIOS
 from scripts.benchmarks.far_scenarios import FAR_SCENARIOS
 from scripts.benchmarks.figures import Figure, Sample, Unit
 from scripts.benchmarks.goals import Below, NoMoreThanPeer, NoRequest
+from scripts.benchmarks.images_scenarios import IMAGES_SCENARIOS
 from scripts.benchmarks.places import MemoryWatch, Mounted
 from scripts.benchmarks.rate_scenario import RATE_SCENARIOS
 from scripts.benchmarks.read_scenarios import READ_SCENARIOS, check_bytes
@@ -195,5 +196,6 @@ SCENARIOS = {
         *ENTRIES_SCENARIOS,
         *RATE_SCENARIOS,
         *FAR_SCENARIOS,
+        *IMAGES_SCENARIOS,
     )
 }

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.benchmarks import far_archive, readers, report
 from scripts.benchmarks.archive import Scale, ServedArchive, served
-from scripts.benchmarks.clients import CLIENT_NAMES, EMPIARFS, RCLONE, Client, clients_for
+from scripts.benchmarks.clients import EMPIARFS, MOUNTING, RCLONE, Client, clients_for
 from scripts.benchmarks.far_archive import HEADERS, MRC_HEADER, STACK, FarScale, make_far
 from scripts.benchmarks.figures import Figure, Sample, Unit
 from scripts.benchmarks.links import EBI, GOOD, LINKS, Way
@@ -100,7 +100,7 @@ def test_each_scenario_is_done_over_a_link_that_there_is() -> None:
 
 @pytest.mark.parametrize("link", list(LINKS))
 def test_all_clients_are_set_up_for_each_link(link: str) -> None:
-    assert tuple(clients_for(link)) == CLIENT_NAMES
+    assert tuple(clients_for(link)) == MOUNTING
 
 
 @pytest.mark.apache
