@@ -13,7 +13,7 @@ import pytest
 from empiarfs import threads
 from empiarfs.cache.store import BlockPut, BlockStore, MemoryBlockStore
 from empiarfs.core.blocks import BLOCK_SIZE, PIECE_SIZE
-from empiarfs.core.files import RemoteFile
+from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.core.waits import Account
 from empiarfs.errors import (
@@ -416,6 +416,35 @@ def test_what_waits_for_a_disk_leaves_less_room_for_foresight(
         rig.archive.gate.set()
         store.gate.set()
     wait_until(lambda: rig.fetcher.usage()["pending_bytes"] == 0)
+
+
+class HangingStore(MemoryBlockStore):
+    """A store whose disk doesn't tell what it has until its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__(64 * 1024 * 1024)
+        self.gate = threading.Event()
+
+    def peek(self, key: BlockKey) -> int:
+        assert self.gate.wait(SECOND)
+        return super().peek(key)
+
+
+def test_there_is_no_room_where_a_plan_would_push_out_another(
+    make_rig: Callable[..., Rig],
+) -> None:
+    store = HangingStore()
+    rig = make_rig(store=store)
+    try:
+        added = 0
+        while rig.fetcher.room > 0 and added < 1000:
+            rig.fetcher.prefetch(rig.file, ByteRange(0, 1))
+            added += 1
+
+        assert 100 < added == rig.fetcher.usage()["plans_waiting"] < 200
+    finally:
+        store.gate.set()
+    wait_until(lambda: rig.fetcher.room > 0)
 
 
 def test_what_is_warmed_counts_as_foreseen_and_comes_whole(make_rig: Callable[..., Rig]) -> None:

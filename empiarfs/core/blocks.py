@@ -58,6 +58,15 @@ def byte_range_of(pieces: range, file_size: int) -> ByteRange:
     return ByteRange(pieces.start * PIECE_SIZE, min(pieces.stop * PIECE_SIZE, file_size))
 
 
+def whole_pieces(wanted: ByteRange, file_size: int) -> ByteRange:
+    """Return the bytes that have to be fetched for `wanted`, which lies within the file.
+
+    >>> whole_pieces(ByteRange(65535, 65537), 70000), whole_pieces(ByteRange(7, 7), 70000)
+    (ByteRange(start=0, stop=70000), ByteRange(start=0, stop=0))
+    """
+    return byte_range_of(pieces_covering(wanted), file_size)
+
+
 def block_of(piece: int) -> BlockIndex:
     """Return the index of the block that the piece belongs to."""
     return BlockIndex(piece // PIECES_PER_BLOCK)

@@ -267,8 +267,12 @@ class Fetcher:
 
     @property
     def room(self) -> int:
-        """How many bytes more may be foreseen now; negative if there are too many."""
-        return self._in_flight.room - self._plans.size
+        """How many bytes more may be foreseen now; negative or 0 if there are too many.
+
+        Bytes of whole pieces are meant. Of who doesn't ask, older plans may be forgotten.
+        """
+        room = self._in_flight.room - self._plans.size
+        return min(room, 0) if self._plans.is_full else room
 
     def prepare(self, size: int) -> None:
         """Have connections at hand for `size` bytes that somebody has begun to read."""

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # Older ones are forgotten.
 _KEPT = 256
+# Half of them: several who ask whether there is room may add theirs at the same moment.
+_MANY = _KEPT // 2
 
 
 class Plans:
@@ -40,6 +42,11 @@ class Plans:
 
     def __len__(self) -> int:
         return len(self._plans)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether older plans may soon be forgotten for newer ones."""
+        return len(self._plans) >= _MANY
 
     @property
     def size(self) -> int:

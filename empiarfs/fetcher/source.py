@@ -20,7 +20,7 @@ class Source(Protocol):
 
     @property
     def room(self) -> int:
-        """How many bytes more may be foreseen now; negative if there are too many."""
+        """How many bytes of whole pieces more may be foreseen now; negative or 0 if none."""
         ...
 
     def read(

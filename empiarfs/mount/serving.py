@@ -33,6 +33,7 @@ from empiarfs.config import Config
 from empiarfs.control import frames
 from empiarfs.control.wire import bound_socket
 from empiarfs.core import paths
+from empiarfs.core.blocks import whole_pieces
 from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import (
@@ -245,7 +246,7 @@ class FileServer:
         patience = patience.limit(self._lookup_s)
         node = parts.tree.lookup(paths.canonical(path), patience)
         version = parts.tree.version(node.path, patience)
-        part = ByteRange(offset, offset + size).clamp(version.size)
+        part = whole_pieces(ByteRange(offset, offset + size).clamp(version.size), version.size)
         is_taken = parts.source.room >= len(part)
         if is_taken and part:
             parts.source.prefetch(RemoteFile(parts.client.base_url, node.path, version), part)

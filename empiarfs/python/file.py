@@ -118,15 +118,11 @@ class ArchiveFile(io.RawIOBase):
         self._check_open()
         view = memoryview(buffer).cast("B")
         start, stop = self._advance(len(view))
-        done = 0
         try:
-            for data in self._parts(start, stop):
-                view[done : done + len(data)] = data
-                done += len(data)
+            return self._fill(view, start, stop)
         except BaseException:
             self._go_back(start, stop)
             raise
-        return done
 
     def pread(self, size: int, offset: int) -> bytes:
         """Return the bytes at an offset, and leave the position as it is.
@@ -158,11 +154,28 @@ class ArchiveFile(io.RawIOBase):
         """
         self._check_open()
         wanted = [ByteRange(offset, offset + size).clamp(self.size) for offset, size in ranges]
-        # A single one that is small is fetched by the read itself.
-        if len(wanted) > 1 or sum(map(len, wanted)) > _STEP:
-            hint(self.session, [(self.path, each) for each in wanted])
+        self._announce(wanted)
         for each in wanted:
             yield b"".join(self._parts(each.start, each.stop, ahead=False))
+
+    def read_into(self, wanted: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill memory with what is at offsets; like `read_ranges`, and without copies.
+
+        Args:
+            wanted: For each range the offset of its first byte, and as many writable bytes.
+
+        Raises:
+            ValueError: The file ends before; nothing was read.
+            OSError: As `pread`.
+        """
+        self._check_open()
+        ranges = [ByteRange(offset, offset + len(view)) for offset, view in wanted]
+        if any(not self.holds(each.stop) for each in ranges):
+            raise ValueError(f"{self.path} ends at {self.size}")
+        self._announce(ranges)
+        for each, (_, view) in zip(ranges, wanted, strict=True):
+            if self._fill(view, each.start, each.stop, ahead=False) != len(view):
+                raise ValueError(f"{self.path} gave too few bytes at {each.start}")
 
     def foresee(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Say which ranges, by offset and size, will be read soon; see `empiarfs.prefetch`."""
@@ -217,6 +230,20 @@ class ArchiveFile(io.RawIOBase):
             # Unless another thread has read on.
             if self._position == stop:
                 self._position = start
+
+    def _announce(self, wanted: Sequence[ByteRange]) -> None:
+        """Have ranges fetched side by side that are going to be read."""
+        # A single one that is small is fetched by the read itself.
+        if len(wanted) > 1 or sum(map(len, wanted)) > _STEP:
+            hint(self.session, [(self.path, each) for each in wanted])
+
+    def _fill(self, view: memoryview, start: int, stop: int, *, ahead: bool = True) -> int:
+        """Fill the memory with bytes; return how many that were."""
+        done = 0
+        for data in self._parts(start, stop, ahead=ahead):
+            view[done : done + len(data)] = data
+            done += len(data)
+        return done
 
     def _parts(self, start: int, stop: int, *, ahead: bool = True) -> Iterator[bytes]:
         for offset in range(start, stop, _STEP):

@@ -1,9 +1,11 @@
 """Hints of what will be read: fetched when nothing more pressing is to be done.
 
 A hint is worth nothing once it is late, and costs memory while it is early. So hints are
-carried out in their order, a few at a time, each as soon as what was foreseen before it leaves
-room (`empiarfs.inflight`), and of more than `_MOST` only the latest are kept. What goes wrong
-with one is left to the read that it was for.
+carried out in their order, each as soon as what was foreseen before it leaves room
+(`empiarfs.inflight`), and of more than `_MOST` only the latest are kept. Several are looked into
+at a time, so that one file whose size isn't known holds up no other; but of those that can be
+fetched the oldest is asked for to its end before the next one: it is read first, from memory if
+nothing else has come between. What goes wrong with one is left to the read that it was for.
 
 Threading: `Hints.add` is safe from any thread and waits for nothing; threads of its own end as
 soon as there is no hint left.
@@ -11,6 +13,7 @@ soon as there is no hint left.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -18,6 +21,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from empiarfs import threads
+from empiarfs.core.blocks import whole_pieces
 from empiarfs.core.files import RemoteFile
 from empiarfs.core.ranges import ByteRange
 from empiarfs.errors import EmpiarFSError
@@ -33,6 +37,8 @@ _AT_ONCE = 4
 _STEP = 4 * 1024 * 1024
 _LOOK_S = 0.01
 _LONGEST_LOOK_S = 0.25
+# How long a hint that can be fetched waits for older ones that are being looked up.
+_GRACE_S = 0.1
 
 
 class Hints:
@@ -44,6 +50,11 @@ class Hints:
         self._left: deque[tuple[str, ByteRange]] = deque(maxlen=_MOST)  # guarded by _lock
         self._running: set[threading.Thread] = set()  # guarded by _lock
         self._closed = threading.Event()
+        self._numbers = itertools.count()
+        self._turn = threading.Condition()
+        # Numbers of hints: all that are carried out, and those that were looked up. By _turn.
+        self._under_way: set[int] = set()
+        self._fetchable: set[int] = set()
 
     def add(self, wanted: Iterable[tuple[str, ByteRange]]) -> None:
         """Take hints: paths below the archive's root, and ranges of those files."""
@@ -60,6 +71,8 @@ class Hints:
     def close(self) -> None:
         """Forget all hints, and end the threads."""
         self._closed.set()
+        with self._turn:
+            self._turn.notify_all()
         with self._lock:
             self._left.clear()
             running = list(self._running)
@@ -73,19 +86,44 @@ class Hints:
                     self._running.discard(threading.current_thread())
                     return
                 path, wanted = self._left.popleft()
+                number = next(self._numbers)
+                with self._turn:
+                    self._under_way.add(number)
             try:
-                self._carry_out(path, wanted)
+                self._carry_out(number, path, wanted)
             except EmpiarFSError as exc:
                 logger.debug("a hint about %r: %s", path, exc)
             except Exception:
                 logger.exception("a hint about %r failed unexpectedly", path)
+            finally:
+                with self._turn:
+                    self._under_way.remove(number)
+                self._let_others_go_first(number)
 
-    def _carry_out(self, path: str, wanted: ByteRange) -> None:
-        left = self._by_daemon(path, wanted)
+    def _wait_for_turn(self, number: int) -> None:
+        """Return when no older hint can be fetched; from now on this one can."""
+
+        def is_first_of(numbers: set[int]) -> bool:
+            return self._closed.is_set() or number == min(numbers)
+
+        with self._turn:
+            if number not in self._fetchable:
+                # Older ones mostly need some microseconds more, and now and then seconds.
+                self._turn.wait_for(lambda: is_first_of(self._under_way), _GRACE_S)
+                self._fetchable.add(number)
+            self._turn.wait_for(lambda: is_first_of(self._fetchable))
+
+    def _let_others_go_first(self, number: int) -> None:
+        with self._turn:
+            self._fetchable.discard(number)
+            self._turn.notify_all()
+
+    def _carry_out(self, number: int, path: str, wanted: ByteRange) -> None:
+        left = self._by_daemon(number, path, wanted)
         if left is not None:
-            self._here(path, left)
+            self._here(number, path, left)
 
-    def _by_daemon(self, path: str, wanted: ByteRange) -> ByteRange | None:
+    def _by_daemon(self, number: int, path: str, wanted: ByteRange) -> ByteRange | None:
         """Have the mount's daemon fetch it; return what is left if there is no daemon."""
         pause_s = _LOOK_S
         while wanted:
@@ -93,6 +131,7 @@ class Hints:
             answer = self._live.daemon.foresee(path, part, self._live.looking())
             if answer is None:
                 return wanted
+            self._wait_for_turn(number)
             wanted = wanted.clamp(answer.size)
             if answer.is_taken:
                 wanted = ByteRange(min(part.stop, wanted.stop), wanted.stop)
@@ -104,16 +143,18 @@ class Hints:
                 pause_s = min(2 * pause_s, _LONGEST_LOOK_S)
         return None
 
-    def _here(self, path: str, wanted: ByteRange) -> None:
+    def _here(self, number: int, path: str, wanted: ByteRange) -> None:
         """Have this process fetch it."""
+        self._let_others_go_first(number)  # while it is looked up
         parts = self._live.parts
         patience = self._live.looking()
         node = parts.tree.lookup(path, patience)
         file = RemoteFile(
             parts.client.base_url, node.path, parts.tree.version(node.path, patience)
         )
-        wanted = wanted.clamp(file.size)
+        wanted = whole_pieces(wanted.clamp(file.size), file.size)
         for start in range(wanted.start, wanted.stop, _STEP):
+            self._wait_for_turn(number)
             part = ByteRange(start, min(start + _STEP, wanted.stop))
             while parts.source.room < len(part):
                 if self._closed.wait(_LOOK_S):

@@ -33,6 +33,10 @@ class Bytes(Protocol):
         """Yield the bytes of each range, given by offset and size."""
         ...
 
+    def read_into(self, wanted: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill memory with as many bytes from offsets on; a ValueError if there are fewer."""
+        ...
+
 
 class MrcImages:
     """The frames of one file.
@@ -110,12 +114,30 @@ class MrcImages:
             for number, frame in enumerate(wanted)
             for part in self.pixels.parts(frame, region)
         ]
+        if self._is_as_stored(region):
+            self._file.read_into(
+                [(part.offset, self._memory(made, number, part, region)) for number, part in parts]
+            )
+            return
         found = self._file.read_ranges([(part.offset, part.size) for _, part in parts])
         for (number, part), data in zip(parts, found, strict=True):
             left = part.region.left
             rows = self._decoded(data, part)[:, region.left - left : region.right - left]
             top = part.region.top - region.top
             made[number, part.section, top : top + len(rows)] = rows
+
+    def _is_as_stored(self, region: Region) -> bool:
+        """Whether a region's bytes in the file are those of the array, row by row."""
+        header = self.pixels.header
+        is_plain = header.mode not in (3, 101)
+        return is_plain and (region.left, region.right) == (0, header.columns)
+
+    def _memory(self, made: NDArray[Any], number: int, part: Part, region: Region) -> memoryview:
+        """Return the bytes of the array for a part, which has whole rows."""
+        top = part.region.top - region.top
+        rows = made[number, part.section, top : top + part.region.bottom - part.region.top]
+        flat: Any = rows.reshape(-1).view("u1")
+        return memoryview(flat)
 
     def _decoded(self, data: bytes, part: Part) -> NDArray[Any]:
         """Return the pixels in the bytes of a part, row by row."""

@@ -195,6 +195,14 @@ class Spool(io.RawIOBase):
             self._kept.seek(offset)
             yield self._kept.read(size)
 
+    def read_into(self, wanted: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill memory with what is at offsets; see `ArchiveFile.read_into`."""
+        sizes = [(offset, len(view)) for offset, view in wanted]
+        for data, (offset, view) in zip(self.read_ranges(sizes), wanted, strict=True):
+            if len(data) != len(view):
+                raise ValueError(f"{self.path} ends at {offset + len(data)}")
+            view[:] = data
+
     def foresee(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Do nothing: what is packed comes from its start."""
 

@@ -63,6 +63,19 @@ def test_a_few_bytes_cost_a_few_pieces(archive: Served) -> None:
 
 
 @apache
+def test_memory_is_filled_wholly_or_not_at_all(archive: Served) -> None:
+    content = archive.bytes_of(STACK)
+    long, short = bytearray(6_000_000), bytearray(b"as it was")
+    with empiarfs.open(STACK) as file:
+        file.read_into([(5_000, memoryview(long)), (0, memoryview(short)), (3, memoryview(b""))])
+
+        assert (bytes(long), bytes(short)) == (content[5_000:6_005_000], content[:9])
+        with pytest.raises(ValueError, match=f"ends at {STACK_SIZE}"):
+            file.read_into([(7, memoryview(short)), (STACK_SIZE - 8, memoryview(short))])
+        assert bytes(short) == content[:9]
+
+
+@apache
 def test_what_was_read_once_is_not_asked_for_again(archive: Served) -> None:
     with empiarfs.open(STACK) as file:
         assert file.read() == archive.bytes_of(STACK)

@@ -11,7 +11,7 @@ import empiarfs
 from empiarfs.errors import ConfigError
 from empiarfs.python.session import default_session
 from tests.python.conftest import STACK, STACK_SIZE, Served, use
-from tests.support.broken_server import BrokenServer, Fault
+from tests.support.broken_server import BrokenServer, Fault, Request
 from tests.support.waiting import wait_until
 
 PIECE = 64 * 1024
@@ -24,6 +24,12 @@ def all_is_done() -> bool:
         usage["plans_waiting"] or usage["spans_waiting"] or usage["foreseen_bytes"]
         or usage["pending_bytes"]
     )  # fmt: skip
+
+
+def is_for_many_bytes(request: Request) -> bool:
+    """Tell whether it is for a range: sizes may be asked for by a byte."""
+    first, _, last = request.headers.get("range", "").removeprefix("bytes=").partition("-")
+    return first != last
 
 
 @pytest.mark.apache
@@ -57,6 +63,47 @@ def test_more_is_hinted_at_than_may_be_in_flight(archive: Served) -> None:
         assert file.read() == archive.bytes_of(STACK)
 
     assert archive.server.requests_since(mark) == []
+
+
+def test_of_many_small_hints_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 600
+    content = random.Random(1).randbytes(2 * count * PIECE)
+    # Across the edge between two pieces, of which both have to be fetched.
+    places = [2 * number * PIECE + PIECE - 50 for number in range(count)]
+    with BrokenServer({"10934/data/x.mrc": content}) as server:
+        use(monkeypatch, server.url)
+        empiarfs.prefetch(("10934/data/x.mrc", place, 100) for place in places)
+        counters = default_session().live().parts.counters
+        wait_until(lambda: counters["prefetched_bytes"] >= len(content))
+        wait_until(all_is_done)
+        asked = len(server.requests)
+        with empiarfs.open("10934/data/x.mrc") as file:
+            found = [file.pread(100, place) for place in places]
+        empiarfs.close()
+
+        assert found == [content[place : place + 100] for place in places]
+        assert len(server.requests) == asked
+
+
+def test_the_first_of_several_large_hints_is_fetched_before_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = 56 * 1024 * 1024
+    names = ["10934/data/a.mrc", "10934/data/b.mrc", "10934/data/c.mrc"]
+    with BrokenServer(dict.fromkeys(names, bytes(size)), latency_s=0.05) as server:
+        use(monkeypatch, server.url)
+        # So that no request overtakes another.
+        empiarfs.configure(max_connections=1)
+        for name in names:  # so that none waits for its size
+            empiarfs.open(name).close()
+        empiarfs.prefetch((name, 0, size) for name in names)
+        counters = default_session().live().parts.counters
+        wait_until(lambda: counters["prefetched_bytes"] >= len(names) * size)
+        empiarfs.close()
+        asked = [each.path for each in server.requests if is_for_many_bytes(each)]
+
+    assert asked == sorted(asked)
+    assert set(asked) == set(names)
 
 
 def test_a_hint_waits_for_nothing_and_fails_silently(monkeypatch: pytest.MonkeyPatch) -> None:
