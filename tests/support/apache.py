@@ -297,7 +297,8 @@ class ApacheServer:
         if self.is_running:
             self._wait_until_quiet()
         log = self.home / "access.log"
-        lines = log.read_text(errors="surrogateescape").split("\n") if log.exists() else []
+        # Behind the last end of a line there may be one that is just being written.
+        *lines, _ = log.read_text(errors="surrogateescape").split("\n") if log.exists() else [""]
         return [access for line in lines if line and (access := _parse(line)) is not None]
 
     def mark(self) -> int:
