@@ -2,7 +2,8 @@
 
 A stream brings the sixteen pieces of a block within moments of each other. Storing each by
 itself would write the block sixteen times; so a block is stored when it is whole, or a
-moment after its first piece came. Until it is stored its pieces are found here.
+moment after its first piece came, or as soon as so much waits that it has to make room. Until
+it is stored its pieces are found here.
 
 What waits is bounded. Whoever adds while the bound is reached waits for room, so that a
 slow disk slows the stream down a little; but not for long: then the piece is dropped, since
@@ -21,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from empiarfs import threads
 from empiarfs.cache.store import BlockPut, BlockStore, ReadableBuffer
@@ -52,9 +54,11 @@ class _Pending:
     size: int = 0
 
 
-# Whole blocks that are stored together: handing each over on its own took longer than
-# storing it while other threads were busy.
+# Blocks that are stored together: handing each over on its own took longer than storing it
+# while other threads were busy.
 _AT_ONCE = 8
+# Of the bound; from here on blocks aren't waited for until they are whole.
+_NEAR = 0.75
 
 
 class WriteBehind:
@@ -181,7 +185,7 @@ class WriteBehind:
         is_whole = len(block.pieces) == len(pieces_of_block(index, file.size))
         if is_whole:
             self._whole[key] = self._pending.pop(key)
-        return is_first or is_whole or self._size >= self._limit
+        return is_first or is_whole or self._is_near_bound
 
     def _grow(self, size: int) -> None:
         self._size += size
@@ -222,11 +226,22 @@ class WriteBehind:
                 continue
             oldest = next(iter(self._pending.values()))
             wait_s = oldest.due_at - self._clock()
-            # When the bound is reached nobody can add the pieces that a block waits for.
-            if wait_s <= 0 or self._flushing or self._size >= self._limit:
-                return _take(self._pending, 1)
+            if self._flushing or self._is_near_bound:
+                return _take(self._pending, _AT_ONCE)
+            if wait_s <= 0:
+                return _take(self._pending, min(_AT_ONCE, self._due_count()))
             self._changed.wait(wait_s)
         return {}
+
+    @property
+    def _is_near_bound(self) -> bool:
+        # At the bound who adds waits, and those are the threads that fetch; where what comes is
+        # scattered over many blocks, one second of it is more than the bound.
+        return self._size >= _NEAR * self._limit
+
+    def _due_count(self) -> int:
+        now = self._clock()
+        return sum(1 for _ in takewhile(lambda b: b.due_at <= now, self._pending.values()))
 
 
 def _take(blocks: dict[BlockKey, _Pending], count: int) -> dict[BlockKey, _Pending]:

@@ -20,6 +20,7 @@ from empiarfs.core.files import BlockKey, RemoteFile
 from empiarfs.stats import Counters
 from tests.cache.blocks import MIB, key_of, make_file, piece_bytes
 from tests.support.log_guard import ExpectLog
+from tests.support.waiting import wait_until
 
 FILE = make_file(size=20 * MIB)
 WAIT_S = 10.0
@@ -34,6 +35,7 @@ class GatedStore:
         self.gate.set()
         self.arrived = threading.Semaphore(0)
         self.calls: list[tuple[int, tuple[int, ...]]] = []
+        self.batches: list[int] = []
         self.error: Exception | None = None
 
     def open(self, key: BlockKey, file: RemoteFile) -> StoredBlock | None:
@@ -51,6 +53,7 @@ class GatedStore:
         self.kept.put(key, file, pieces)
 
     def put_many(self, blocks: Sequence[BlockPut]) -> None:
+        self.batches.append(len(blocks))
         for block in blocks:
             self.put(block.key, block.file, block.pieces)
 
@@ -111,6 +114,32 @@ def test_a_block_that_stays_incomplete_is_stored_after_the_delay(store: GatedSto
     assert store.arrived.acquire(timeout=WAIT_S)
     assert store.calls == [(0, (3,))]
     writer.close()
+
+
+def test_near_the_bound_the_oldest_blocks_make_room_before_anybody_waits(
+    store: GatedStore,
+) -> None:
+    writer = behind(store, limit=16 * PIECE_SIZE)
+    add(writer, *range(0, 11 * 16, 16))
+    assert store.calls == []
+    add(writer, 11 * 16)
+
+    wait_until(lambda: writer.size == 4 * PIECE_SIZE)
+    assert [index for index, _ in store.calls] == list(range(8))
+    writer.close()
+
+
+def test_blocks_that_are_due_are_stored_together_and_others_wait(store: GatedStore) -> None:
+    now_s = [0.0]
+    writer = WriteBehind(store, delay_s=1.0, clock=lambda: now_s[0])
+    add(writer, *range(0, 5 * 16, 16))
+    now_s[0] = 1.5
+    add(writer, 5 * 16)
+
+    wait_until(lambda: writer.size == PIECE_SIZE)
+    assert store.batches == [5]
+    writer.close()
+    assert store.batches == [5, 1]
 
 
 def test_an_incomplete_block_waits(store: GatedStore) -> None:
