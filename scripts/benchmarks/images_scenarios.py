@@ -184,7 +184,10 @@ def _measure_sheet(link: str, stage: Stage) -> Iterator[Sample]:
 
 def _import_figures(scale: Scale) -> tuple[Figure, ...]:
     goals = (Below(_IMPORT_S, Unit.LATENCY), NoRequest())
-    return (Figure("import", "import of the package", Unit.LATENCY, goals),)
+    return (
+        Figure("import", "import of the package", Unit.LATENCY, goals),
+        Figure("import.used", "and of all that it needs to read", Unit.LATENCY),
+    )
 
 
 def _measure_import(stage: Stage) -> Iterator[Sample]:
@@ -198,6 +201,7 @@ def _measure_import(stage: Stage) -> Iterator[Sample]:
         raise WrongAnswerError("the import starts a thread, or opens a socket")
     seconds = [one["seconds"] for one in found]
     yield traffic.sample("import", median(seconds), distribution=seconds)
+    yield Sample("import.used", median(one["used_s"] for one in found))
 
 
 # -- all ---------------------------------------------------------------------------------------

@@ -202,17 +202,13 @@ def _array(data: bytes, shape: tuple[int, int], dtype: str) -> Any:
 
 
 def _imported(module: str) -> Any:
-    """Say how long it takes to import a module, and what then runs."""
-    before = set(sys.modules)
+    """Say how long it takes to import a module, what then runs, and when it could read."""
     begin = time.perf_counter()
-    __import__(module)
+    imported = __import__(module)
     seconds = time.perf_counter() - begin
-    return {
-        "seconds": seconds,
-        "modules": len(set(sys.modules) - before),
-        "threads": len(os.listdir("/proc/self/task")) - 1,
-        "sockets": _sockets(),
-    }
+    told = {"threads": len(os.listdir("/proc/self/task")) - 1, "sockets": _sockets()}
+    _USES[module](imported)
+    return {"seconds": seconds, "used_s": time.perf_counter() - begin, **told}
 
 
 def _sockets() -> int:
@@ -235,6 +231,12 @@ def _digest(data: bytes) -> str:
     return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
+# What has all modules loaded that are needed to read.
+_USES: dict[str, Callable[[Any], object]] = {
+    "empiarfs": lambda module: module.open,
+    "empiarreader": lambda module: module.EmpiarSource,
+    "fsspec": lambda module: module.get_filesystem_class("http"),
+}
 PROGRAMS: dict[str, Callable[..., Any]] = {
     "frames.empiarfs": _frames_by_empiarfs,
     "frames.empiarreader": _frames_by_empiarreader,
