@@ -262,6 +262,7 @@ class BrokenServer(Answers):
             if self._context is not None:
                 # The raw descriptor stays ours, for resets.
                 raw = connection.dup()
+                _check_connected(connection)
                 connection = self._context.wrap_socket(connection, server_side=True)
                 with self._lock:
                     self._connections[number] = connection
@@ -305,3 +306,14 @@ def _is_over(connection: socket.socket) -> bool:
     except ValueError:
         return True
     return bool(poll.poll(0))
+
+
+def _check_connected(connection: socket.socket) -> None:
+    """Raise ConnectionResetError if the client has gone.
+
+    Of one that has, `SSLContext.wrap_socket` leaves a socket open, which Python warns of.
+    """
+    try:
+        connection.getpeername()
+    except OSError as exc:
+        raise ConnectionResetError("the client has gone") from exc
