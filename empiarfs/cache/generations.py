@@ -230,7 +230,7 @@ def _remove(path: str) -> bool:
         folders = [item.path for item in found if _BLOCK_FOLDER.match(item.name)]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-        # Others want the disk as well, and nobody waits for this.
+        # Between folders others get at the disk and at Python; nobody waits for this.
         time.sleep(_PAUSE_S)
     descriptor = os.open(path, _FOLDER)
     try:

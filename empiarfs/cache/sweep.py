@@ -84,14 +84,14 @@ class Sweeper:
         self._tend = tend
         self._clock = clock
         self._wake = threading.Event()
-        self._closed = False
+        self._ended = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None  # guarded by _lock
 
     def start(self) -> None:
         """Start the thread, unless it runs."""
         with self._lock:
-            if self._thread is None and not self._closed:
+            if self._thread is None and not self._ended.is_set():
                 self._thread = threads.start("cache-sweep", self._passes)
 
     def hurry(self) -> None:
@@ -101,7 +101,7 @@ class Sweeper:
     def close(self, timeout_s: float) -> None:
         """End the thread after the folder that it is at."""
         with self._lock:
-            self._closed = True
+            self._ended.set()
             thread = self._thread
         self._wake.set()
         if thread is not None:
@@ -135,10 +135,10 @@ class Sweeper:
 
     def _passes(self) -> None:
         due_at = self._clock() + _FIRST_DELAY_S
-        while not self._closed:
+        while not self._ended.is_set():
             is_hurried = self._wake.wait(_TEND_S)
             self._wake.clear()
-            if self._closed:
+            if self._ended.is_set():
                 return
             self._attempt("tending", self._tend)
             if is_hurried or self._clock() >= due_at:
@@ -161,10 +161,10 @@ class Sweeper:
         folder = self._run(lambda database: Path(database.directory))
         removed = 0
         for name in sorted(os.listdir(folder)):
-            if _FOLDER.match(name) and not self._closed:
+            if _FOLDER.match(name) and not self._ended.is_set():
                 removed += self._sweep_folder(folder, name, time.time() - age_s)
-                # Its looks ask the threads that others wait for.
-                time.sleep(pause_s)
+                # A rest, since its looks ask the threads that others wait for.
+                self._ended.wait(pause_s)
         return removed
 
     def _sweep_folder(self, folder: Path, name: str, before_s: float) -> int:
@@ -181,11 +181,11 @@ class Sweeper:
 
     def _sweep_rows(self, pause_s: float) -> None:
         rowid: int | None = None
-        while not self._closed:
+        while not self._ended.is_set():
             rowid = self._run(partial(_sweep_rows_before, rowid))
             if rowid is None:
                 return
-            time.sleep(pause_s)  # as between folders
+            self._ended.wait(pause_s)  # as between folders
 
 
 def _sweep_rows_before(rowid: int | None, database: BlockDatabase) -> int | None:

@@ -199,7 +199,8 @@ def watch(
                 asked_s += seconds
                 live.update(_screen(before, now, seconds, jobs()), refresh=True)
                 before = {_key(each): each for each in now}
-                # Rates are of the time between two looks; Ctrl-C ends this one.
+                # The screen is drawn once a second, as rates are of the time between two looks;
+                # there is nothing to wait for meanwhile but Ctrl-C, which ends this.
                 time.sleep(_EVERY_S)
     except KeyboardInterrupt:
         return 0

@@ -73,7 +73,8 @@ class ControlServer:
             except OSError as exc:
                 if exc.errno not in _EXHAUSTED:
                     return  # closed
-                # `accept` fails at once again, for as long as the client waits.
+                # `accept` fails at once again, for as long as the client waits; and nothing tells
+                # when this process has a descriptor to spare.
                 time.sleep(_EXHAUSTED_S)
                 continue
             self._places.acquire()

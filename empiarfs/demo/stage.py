@@ -96,7 +96,8 @@ class Stage:
         """
         counts = self._counts()
         for _ in range(30):
-            # Two looks that find the same: what was under way has ended meanwhile.
+            # The server's log tells of what has ended only: two looks that find the same are
+            # the sign that nothing more is under way.
             time.sleep(_LOOK_S)
             earlier, counts = counts, self._counts()
             if counts == earlier:

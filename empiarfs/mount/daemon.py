@@ -53,6 +53,8 @@ logger = logging.getLogger(__name__)
 _SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 # From when a user counts a mount as hanging; its root needs no answer of the archive.
 _ANSWER_TIMEOUT_S = 20.0
+# One look starts a process, which takes longer.
+_LOOK_S = 0.01
 # After that a detached mount is ended under the programs that still use it.
 _GRACE_S = 5.0
 # A thread that computes makes all others wait for so long; the default is ten times that,
@@ -252,7 +254,8 @@ class _Daemon:
                 raise self._mount_error(f"it does not answer: {exc.strerror or exc}") from exc
             if left <= 0:
                 raise self._mount_error("it does not appear")
-            time.sleep(0.01)
+            # Who mounts sits in libfuse by now, and the kernel tells nobody that it is there.
+            time.sleep(_LOOK_S)
         assert self._stderr is not None
         said = in_one_line(self._stderr.release())
         if said:
